@@ -1,0 +1,194 @@
+//! Owns the seam between the program and whatever queue it stands on: one trait, two implementations.
+//!
+//! * [`embedded`]: one SQLite file, for a single machine and for trying things out.
+//! * [`amqp`]: RabbitMQ, the only user of lapin.
+//! * [`topology`]: the names of exchanges, queues and headers that both share.
+//!
+//! Both behave the same, and one suite shows it. Neither knows what a note is: they carry [`Message`]s.
+
+pub mod amqp;
+pub mod embedded;
+pub mod topology;
+
+use std::{collections::BTreeMap, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use uuid::Uuid;
+
+use crate::outcome::{Disposition, Settlement};
+
+/// Which exchange a message goes to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Exchange {
+    /// `sprachpost.notes`: notes on their way to a worker.
+    Notes,
+    /// `sprachpost.results`: topics for whoever binds them.
+    Results,
+}
+
+/// One message, as it is carried. `Debug` shows no body.
+#[derive(Clone, PartialEq)]
+pub struct Message {
+    /// AMQP `message_id`, CloudEvents `id`: consumers dedupe on it.
+    pub id: Option<String>,
+    /// The note id, where known.
+    pub correlation_id: Option<String>,
+    pub routing_key: String,
+    pub content_type: Option<String>,
+    /// Flat strings: anything else does not survive the way to AMQP 1.0.
+    pub headers: BTreeMap<String, String>,
+    pub body: Vec<u8>,
+}
+
+impl std::fmt::Debug for Message {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Message")
+            .field("id", &self.id)
+            .field("routing_key", &self.routing_key)
+            .field("body_bytes", &self.body.len())
+            .finish_non_exhaustive()
+    }
+}
+
+/// A queue of notes and topics of results.
+#[async_trait]
+pub trait Broker: Send + Sync + 'static {
+    /// Publishes one message and returns once the broker has it safe: a positive confirm of a routable message on
+    /// AMQP, a committed transaction on the embedded queue. Everything else is an error. Results that nobody has
+    /// bound yet count as published: the results exchange has an alternate exchange or is written to the log.
+    async fn publish(&self, exchange: Exchange, message: &Message) -> Result<(), BrokerError>;
+
+    /// Starts to consume the work queue, with at most `prefetch` deliveries unsettled at a time.
+    async fn consume(&self, prefetch: u16) -> Result<Box<dyn Deliveries>, BrokerError>;
+
+    /// Subscribes to result topics from now on; `pattern` is an AMQP topic pattern (`*` one word, `#` any number).
+    /// The subscription ends when it is dropped.
+    async fn subscribe(&self, pattern: &str) -> Result<Box<dyn Subscription>, BrokerError>;
+
+    /// How many notes wait, and how many lie with the dead letters.
+    async fn depth(&self) -> Result<Depth, BrokerError>;
+
+    /// The notes that were given up on, oldest first, without removing them.
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError>;
+
+    /// True while the broker can be reached and accepts messages.
+    fn is_ready(&self) -> bool;
+
+    /// Closes in order. Deliveries not settled by now come back to another worker.
+    async fn close(&self);
+}
+
+/// A stream of deliveries from the work queue.
+#[async_trait]
+pub trait Deliveries: Send {
+    /// The next delivery, waiting for it. An error means that the consumer is gone and has to be opened anew; it
+    /// never just ends.
+    async fn next(&mut self) -> Result<Box<dyn Delivery>, BrokerError>;
+}
+
+/// One message that waits to be settled. Dropped without settlement, it comes back: to another worker at once where
+/// the broker can tell, else after the lease.
+#[async_trait]
+pub trait Delivery: Send {
+    fn message(&self) -> &Message;
+
+    /// Which attempt this is, from 1. Counted before work starts, so that a crash counts.
+    fn attempt(&self) -> u32;
+
+    /// When the note was first queued, where known.
+    fn queued_at(&self) -> Option<Timestamp>;
+
+    /// Tells the broker what became of it. `Retry` and `DeadLetter` are safe in their new place before the original
+    /// is acknowledged.
+    async fn settle(self: Box<Self>, settlement: &Settlement) -> Result<(), BrokerError>;
+
+    /// Hands it back unprocessed, at once, without counting an attempt where the broker allows that.
+    async fn hand_back(self: Box<Self>) -> Result<(), BrokerError>;
+}
+
+/// A stream of messages from result topics.
+#[async_trait]
+pub trait Subscription: Send {
+    async fn next(&mut self) -> Result<Message, BrokerError>;
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Depth {
+    /// Notes ready to be worked on, or waiting for their next attempt.
+    pub waiting: u64,
+    pub dead_letters: u64,
+}
+
+/// A note that was given up on.
+#[derive(Debug, Clone)]
+pub struct DeadLetter {
+    pub message: Message,
+    /// A word of [`crate::event::Reason`], or `worker_crashed` where the broker's own count ran out.
+    pub reason: String,
+    pub stage: String,
+    pub attempts: u32,
+    pub first_at: Option<Timestamp>,
+    pub last_at: Option<Timestamp>,
+}
+
+/// What can go wrong between the program and its queue. No text contains a message, an address with a password, or
+/// anything a customer said.
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    #[error("the broker cannot be reached at {address}")]
+    Unreachable {
+        address: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("the connection to the broker was lost")]
+    Lost(#[source] Box<dyn std::error::Error + Send + Sync>),
+    #[error("the broker did not answer {what} within {} s", limit.as_secs_f64())]
+    TimedOut { what: &'static str, limit: Duration },
+    #[error("the broker refused a message: {why}")]
+    NotConfirmed { why: String },
+    #[error("the message has {bytes} bytes, the broker takes {bytes_max}")]
+    TooLarge { bytes: usize, bytes_max: usize },
+    #[error("the queue or exchange {name} exists with other settings")]
+    TopologyConflict {
+        name: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("the queue file {path} cannot be used")]
+    Storage {
+        path: String,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+impl BrokerError {
+    #[must_use]
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::Unreachable { .. }
+            | Self::Lost(_)
+            | Self::TimedOut { .. }
+            | Self::NotConfirmed { .. }
+            | Self::Storage { .. } => Disposition::Retry,
+            Self::TooLarge { .. } | Self::TopologyConflict { .. } => Disposition::Fail,
+        }
+    }
+}
+
+/// The ids of messages are UUIDs here; foreign producers may use what they like.
+impl Message {
+    #[must_use]
+    pub fn event(id: Uuid, correlation_id: String, routing_key: String, body: Vec<u8>) -> Self {
+        Self {
+            id: Some(id.to_string()),
+            correlation_id: Some(correlation_id),
+            routing_key,
+            content_type: Some(crate::event::envelope::CONTENT_TYPE.to_owned()),
+            headers: BTreeMap::new(),
+            body,
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! Owns the generated contract: JSON Schema of both events and the AsyncAPI document.

@@ -1,0 +1,17 @@
+//! Owns the wire contract: what a note looks like when it comes in, and the one event that says what became of it.
+//!
+//! * [`processed`]: the data of `de.sprachpost.voice-note.processed.v1`, the terminal event.
+//! * [`reason`]: the stable machine-readable reasons in it.
+//! * [`envelope`]: CloudEvents 1.0 in, in all three modes, and out in structured mode.
+//! * [`contract`]: JSON Schema and AsyncAPI, generated from these types.
+//!
+//! It knows the shape of messages, not how a broker carries them.
+
+pub mod contract;
+pub mod envelope;
+pub mod processed;
+pub mod reason;
+
+pub use envelope::{Event, EventError, RECEIVED_V1};
+pub use processed::Processed;
+pub use reason::Reason;

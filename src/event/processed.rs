@@ -1,0 +1,312 @@
+//! Owns the data of the terminal event, `de.sprachpost.voice-note.processed.v1`: exactly one a note, whatever happened.
+//!
+//! Within v1 these types only grow: new fields are optional, new enum words are documented in the changelog.
+//! Times within audio are seconds from its start, confidences run from 0 to 1.
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use super::Reason;
+use crate::{
+    note::{Channel, NoteId, Tenant},
+    private::Private,
+};
+
+/// What became of one voice note.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Processed {
+    pub note_id: NoteId,
+    /// None where the message could not be read that far.
+    pub tenant: Option<Tenant>,
+    pub channel: Option<Channel>,
+    pub message_id: Option<String>,
+    pub conversation: Option<Private>,
+    pub ticket: Option<String>,
+    pub sender: Option<Private>,
+    pub sent_at: Option<Timestamp>,
+    pub reply_window_ends_at: Option<Timestamp>,
+
+    pub outcome: OutcomeKind,
+    /// None exactly if the outcome is `completed`.
+    pub reason: Option<Reason>,
+    /// One sentence for people about the reason. It never repeats what the customer said.
+    pub detail: Option<String>,
+
+    pub audio: Option<AudioInfo>,
+    pub transcript: Option<Transcript>,
+    pub understanding: Option<Understanding>,
+    pub reply: Option<Reply>,
+    pub route: Option<Route>,
+    pub follow_up: Option<FollowUp>,
+
+    pub timings_ms: Timings,
+    /// Which attempt this is the result of, from 1.
+    #[schemars(range(min = 1))]
+    pub attempt: u32,
+    /// Name of the worker that produced the result.
+    pub worker: String,
+    /// Version of the software that produced the result.
+    pub software: String,
+}
+
+/// How a note ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum OutcomeKind {
+    /// There is a transcript that can be trusted.
+    Completed,
+    /// Nobody speaks in it.
+    NoSpeech,
+    /// Somebody speaks, but what was recognised cannot be trusted.
+    Unintelligible,
+    /// The note cannot be processed and never will be.
+    Rejected,
+    /// All attempts are used up; the note lies with the dead letters.
+    Failed,
+}
+
+impl OutcomeKind {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Completed => "completed",
+            Self::NoSpeech => "no_speech",
+            Self::Unintelligible => "unintelligible",
+            Self::Rejected => "rejected",
+            Self::Failed => "failed",
+        }
+    }
+}
+
+/// What the audio was found to be, by content.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct AudioInfo {
+    /// For example `ogg`, `mp4`, `wav`.
+    pub container: String,
+    /// For example `opus`, `aac`, `pcm_s16le`.
+    pub codec: String,
+    /// Length of what was decoded, whatever the header says.
+    pub duration_s: f64,
+    /// Hex digest of the bytes as they were fetched.
+    pub sha256: String,
+    /// True if a part of the audio was missing or damaged and only the rest was decoded.
+    #[serde(default)]
+    pub partial: bool,
+}
+
+/// What was said.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Transcript {
+    pub text: Private,
+    /// ISO 639-1 code.
+    pub language: String,
+    /// Probability of the language; 1 where it was given.
+    pub language_confidence: f32,
+    /// Mean over segments, weighted by their length in tokens.
+    pub confidence: f32,
+    pub segments: Vec<Segment>,
+    /// The model file that recognised it, for example `whisper-base-q8_0`.
+    pub model: String,
+}
+
+/// A stretch of speech with its time in the audio.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Segment {
+    pub start_s: f64,
+    pub end_s: f64,
+    pub text: Private,
+    pub confidence: f32,
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub words: Vec<Word>,
+}
+
+/// One word with its time in the audio.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Word {
+    pub start_s: f64,
+    pub end_s: f64,
+    pub text: Private,
+    pub confidence: f32,
+}
+
+/// What the customer wants.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Understanding {
+    /// None: the note is none of the playbook's intents, or it is not sure enough which.
+    pub intent: Option<Intent>,
+    /// What else it may be, most likely first, below the threshold or second in the note.
+    pub alternatives: Vec<Intent>,
+    pub urgency: Urgency,
+    pub entities: Vec<Entity>,
+    pub contact: ContactPreferences,
+    /// None: not assessed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sentiment: Option<Sentiment>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Intent {
+    /// A name from the playbook.
+    pub name: String,
+    /// Calibrated: of ten answers at 0.9, nine are right.
+    pub confidence: f32,
+    /// The sentence that shows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub evidence: Option<Private>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Urgency {
+    pub level: UrgencyLevel,
+    /// The rules and intents that led to the level, by name; empty for a level of `normal` that nothing raised.
+    pub grounds: Vec<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum UrgencyLevel {
+    Low,
+    Normal,
+    High,
+}
+
+impl UrgencyLevel {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Low => "low",
+            Self::Normal => "normal",
+            Self::High => "high",
+        }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Sentiment {
+    Negative,
+    Neutral,
+    Positive,
+}
+
+/// A fact that the customer named.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Entity {
+    /// For example `customer_number`, `order_number`, `date`, `amount`.
+    pub kind: String,
+    /// Normalised: digits without spaces, ISO dates, amounts with currency.
+    pub value: Private,
+    /// True if a checksum or the playbook's pattern confirmed it.
+    pub verified: bool,
+    /// Where it is heard; none where the recogniser gave no times.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub start_s: Option<f64>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub end_s: Option<f64>,
+}
+
+/// How the customer wants to be reached; none: not said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct ContactPreferences {
+    /// False: "ruf mich nicht an". True: "rufen Sie mich bitte zurück".
+    pub phone_allowed: Option<bool>,
+}
+
+/// What could be answered: never sent by itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Reply {
+    /// A text from the playbook, filled with what was really said.
+    Suggestion {
+        text: Private,
+        language: String,
+        /// `<intent>.<template>`
+        template: String,
+        /// Kinds of the entities that the text uses.
+        facts: Vec<String>,
+    },
+    /// A question back, because a fact is missing that the answer needs.
+    Question {
+        text: Private,
+        language: String,
+        template: String,
+        /// Kinds of the entities that are asked for.
+        missing: Vec<String>,
+    },
+    /// No suggestion, and why.
+    Abstention { reason: Abstained },
+}
+
+/// Why there is no suggestion.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum Abstained {
+    /// There is no transcript that can be trusted.
+    NothingUnderstood,
+    /// The note is none of the playbook's intents, or it is not sure which.
+    IntentUnsure,
+    /// The note holds more than one request.
+    SeveralIntents,
+    /// The intent has no template.
+    NoTemplate,
+    /// The intent has no template in the customer's language.
+    NoTemplateInLanguage,
+    /// A slot of the template has no fact that was really said, and no question is configured.
+    FactMissing,
+    /// The playbook leaves this intent to people.
+    LeftToPeople,
+}
+
+/// Where the note belongs.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Route {
+    /// A team of the playbook.
+    pub team: Option<String>,
+    /// True if the playbook's escalation applies.
+    pub escalate: bool,
+}
+
+/// When to ask again how things stand.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct FollowUp {
+    pub due_at: Timestamp,
+}
+
+/// Milliseconds spent, by stage; none where the stage was not reached.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Timings {
+    /// From the moment the note was queued to the start of this attempt.
+    pub queue: Option<u64>,
+    pub fetch: Option<u64>,
+    pub decode: Option<u64>,
+    pub transcribe: Option<u64>,
+    pub understand: Option<u64>,
+    /// This attempt from start to end, without the queue.
+    pub total: u64,
+}
+
+impl Processed {
+    /// `processed.<tenant>.<channel>.<outcome>.<language>.<intent>.<urgency>`; unknown parts are `none`.
+    #[must_use]
+    pub fn routing_key(&self) -> String {
+        let understanding = self.understanding.as_ref();
+        let parts = [
+            self.tenant.as_ref().map(Tenant::as_str),
+            self.channel.as_ref().map(Channel::as_str),
+            Some(self.outcome.as_str()),
+            self.transcript.as_ref().map(|t| t.language.as_str()),
+            understanding.and_then(|u| u.intent.as_ref()).map(|i| i.name.as_str()),
+            understanding.map(|u| u.urgency.level.as_str()),
+        ];
+        parts.into_iter().fold("processed".to_owned(), |key, part| key + "." + part.unwrap_or("none"))
+    }
+
+    /// The id of this event: the same on every redelivery.
+    #[must_use]
+    pub fn event_id(&self) -> Uuid {
+        self.note_id.event_id(super::envelope::PROCESSED_V1)
+    }
+}

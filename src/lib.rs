@@ -1,0 +1,34 @@
+//! Sprachpost: voice notes from a message queue in; transcript, intent and a suggested reply out.
+//!
+//! Start reading at [`pipeline`]: it is the whole job on one page. The modules below are declared in the order in
+//! which a note's data meets them.
+
+// What a note is, what may become of it, and how both look on the wire.
+pub mod event;
+pub mod note;
+pub mod outcome;
+pub mod private;
+
+// The main flow: one note through all stages, and the loop that feeds it from a queue.
+pub mod pipeline;
+pub mod worker;
+
+// Where notes come from and results go.
+pub mod broker;
+pub mod gateway;
+
+// The stages, in order.
+pub mod asr;
+pub mod audio;
+pub mod reply;
+pub mod understanding;
+
+// What the stages stand on.
+pub mod models;
+
+// The process around them.
+pub mod app;
+pub mod cli;
+pub mod config;
+pub mod shutdown;
+pub mod telemetry;

@@ -1,0 +1,231 @@
+//! Owns the voice note as the rest of the program knows it: who sent it over which channel, and where its audio is.
+//!
+//! It knows nothing of queues or of how a note is encoded on the wire; [`crate::event`] turns bytes into a
+//! [`VoiceNote`].
+
+use std::{fmt, str::FromStr};
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use url::Url;
+use uuid::Uuid;
+
+use crate::private::Private;
+
+/// Every deterministic id of this program is a UUIDv5 in this namespace. It must never change: ids are compared
+/// across versions.
+const NAMESPACE: Uuid = Uuid::from_u128(0x8d0f_6a1e_53c7_5b0e_9a56_6f0c_2d0f_7e11);
+
+/// One voice note that waits to be understood: the `data` of a `de.sprachpost.voice-note.received.v1` event.
+///
+/// Unknown fields are ignored, because within a version the contract only grows.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct VoiceNote {
+    /// The operator's customer or department that the note belongs to.
+    pub tenant: Tenant,
+    /// The messenger or system that the note came from.
+    pub channel: Channel,
+    /// The platform's own id of the message; with tenant and channel it identifies the note.
+    #[schemars(length(min = 1, max = 512))]
+    pub message_id: String,
+    /// The conversation the note belongs to, as the platform names it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub conversation: Option<Private>,
+    /// The ticket this note belongs to, where it is known already.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<String>,
+    /// A pseudonymous id of the sender.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sender: Option<Private>,
+    /// When the customer sent it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sent_at: Option<Timestamp>,
+    /// The language spoken, as an ISO 639-1 code, where it is known; it is then not detected.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub language: Option<String>,
+    /// Until when the channel lets an answer through.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reply_window_ends_at: Option<Timestamp>,
+    /// Where the audio is.
+    pub audio: AudioSource,
+}
+
+impl VoiceNote {
+    #[must_use]
+    pub fn id(&self) -> NoteId {
+        NoteId::of(&self.tenant, &self.channel, &self.message_id)
+    }
+}
+
+/// Where a note's audio is. By reference (claim check) is the rule: brokers cap the size of a message.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum AudioSource {
+    /// The audio itself, base64; small notes only (`fetch.inline_bytes_max`).
+    Inline { data: String },
+    /// An https address on a host that the operator allows (`fetch.hosts`).
+    Url { url: Url },
+    /// A file below one of the operator's roots (`fetch.file_roots`).
+    File { path: String },
+    /// An object in the configured S3-compatible store (`fetch.object_store`).
+    Object { bucket: String, key: String },
+}
+
+impl fmt::Debug for AudioSource {
+    /// Names the kind of source only: addresses carry tokens, paths carry telephone numbers.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Inline { .. } => "Inline(…)",
+            Self::Url { .. } => "Url(…)",
+            Self::File { .. } => "File(…)",
+            Self::Object { .. } => "Object(…)",
+        })
+    }
+}
+
+/// Identifies a note for good: UUIDv5 of tenant, channel and platform message id. A redelivery has the same.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
+#[serde(transparent)]
+pub struct NoteId(Uuid);
+
+impl NoteId {
+    #[must_use]
+    pub fn of(tenant: &Tenant, channel: &Channel, message_id: &str) -> Self {
+        Self(Uuid::new_v5(&NAMESPACE, identity(tenant, channel, message_id).as_bytes()))
+    }
+
+    /// The id of a message that could not be read as a note: the same bytes have the same id.
+    #[must_use]
+    pub fn of_unreadable(body: &[u8]) -> Self {
+        Self(Uuid::new_v5(&Uuid::new_v5(&NAMESPACE, b"unreadable"), body))
+    }
+
+    /// The id of one event about this note, for example of type `de.sprachpost.voice-note.processed.v1`. Consumers
+    /// dedupe on it: it is the same on every redelivery.
+    #[must_use]
+    pub fn event_id(self, event_type: &str) -> Uuid {
+        Uuid::new_v5(&self.0, event_type.as_bytes())
+    }
+
+    #[must_use]
+    pub fn as_uuid(self) -> Uuid {
+        self.0
+    }
+}
+
+impl fmt::Display for NoteId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl FromStr for NoteId {
+    type Err = uuid::Error;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        text.parse().map(Self)
+    }
+}
+
+/// Lengths are part of the hashed text, so that no two different notes can share it by shifting characters.
+fn identity(tenant: &Tenant, channel: &Channel, message_id: &str) -> String {
+    let [tenant, channel] = [tenant.as_str(), channel.as_str()];
+    format!("{}:{tenant}{}:{channel}{}:{message_id}", tenant.len(), channel.len(), message_id.len())
+}
+
+/// A name that may be a word of a routing key: 1 to 64 of `a-z`, `0-9`, `_` and `-`.
+macro_rules! topic_word {
+    ($(#[$doc:meta])* $name:ident, $what:literal) => {
+        $(#[$doc])*
+        #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
+        #[serde(transparent)]
+        pub struct $name(#[schemars(regex(pattern = r"^[a-z0-9_-]{1,64}$"))] String);
+
+        impl $name {
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = NameError;
+
+            fn from_str(text: &str) -> Result<Self, Self::Err> {
+                let fits = (1..=64).contains(&text.len())
+                    && text.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'));
+                if fits { Ok(Self(text.to_owned())) } else { Err(NameError { what: $what }) }
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                String::deserialize(deserializer)?.parse().map_err(serde::de::Error::custom)
+            }
+        }
+    };
+}
+
+topic_word!(
+    /// Whose customers speak: the first half of every routing key.
+    Tenant,
+    "tenant"
+);
+topic_word!(
+    /// The messenger or system a note came from, for example `whatsapp`.
+    Channel,
+    "channel"
+);
+
+/// The text itself is not repeated: it may be anything.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("a {what} is 1 to 64 characters of a-z, 0-9, _ and -")]
+pub struct NameError {
+    what: &'static str,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(tenant: &str, channel: &str, message: &str) -> NoteId {
+        NoteId::of(&tenant.parse().unwrap(), &channel.parse().unwrap(), message)
+    }
+
+    #[test]
+    fn the_note_id_is_the_same_on_every_machine_and_version() {
+        assert_eq!(id("musterstrom", "whatsapp", "wamid.1"), id("musterstrom", "whatsapp", "wamid.1"));
+        insta::assert_snapshot!(id("musterstrom", "whatsapp", "wamid.1"), @"b0d06c48-47c0-583a-b470-5984a1d880b9");
+    }
+
+    #[test]
+    fn characters_cannot_move_between_the_parts_of_an_id() {
+        assert_ne!(id("ab", "c", "d"), id("a", "bc", "d"));
+        assert_ne!(id("a", "b", "1:cd"), id("a", "b1", "cd"));
+    }
+
+    #[test]
+    fn a_tenant_can_never_widen_a_routing_key() {
+        for bad in ["", "a.b", "*", "#", "A", "a b", &"x".repeat(65)] {
+            assert!(bad.parse::<Tenant>().is_err(), "{bad:?}");
+        }
+    }
+
+    #[test]
+    fn debug_of_a_note_hides_addresses_and_people() {
+        let note: VoiceNote = serde_json::from_value(serde_json::json!({
+            "tenant": "t", "channel": "c", "message_id": "m", "sender": "+49170555", "conversation": "+49170555",
+            "audio": {"type": "url", "url": "https://media.example/secret-token"}
+        }))
+        .unwrap();
+        let shown = format!("{note:?}");
+        assert!(!shown.contains("555") && !shown.contains("secret-token"), "{shown}");
+    }
+}

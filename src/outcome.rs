@@ -1,0 +1,66 @@
+//! Owns the one thing that the pipeline returns about a note: what to tell the world, and what to tell the broker.
+//!
+//! Stages return values and never perform effects; [`crate::worker`] performs them in this order: every effect is
+//! published and confirmed, and only then the delivery is settled.
+
+use std::time::Duration;
+
+use crate::event::{Event, Reason};
+
+/// What becomes of one delivery.
+#[derive(Debug)]
+pub struct Outcome {
+    /// Published in this order, all of them confirmed before the settlement.
+    pub effects: Vec<Event>,
+    pub settlement: Settlement,
+}
+
+/// What the broker is told about a delivery, exactly once.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Settlement {
+    /// Done: forget it.
+    Ack,
+    /// Bring it back after a while, with its attempt counted.
+    Retry { after: Duration, reason: Reason },
+    /// Keep it for people, out of the way of everything else.
+    DeadLetter(DeadLetterCause),
+}
+
+/// What people need to know about a dead letter, carried beside the original message.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct DeadLetterCause {
+    pub reason: Reason,
+    pub stage: Stage,
+}
+
+/// Where in the pipeline something happened.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stage {
+    Receive,
+    Fetch,
+    Decode,
+    Transcribe,
+    Understand,
+}
+
+impl Stage {
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Receive => "receive",
+            Self::Fetch => "fetch",
+            Self::Decode => "decode",
+            Self::Transcribe => "transcribe",
+            Self::Understand => "understand",
+        }
+    }
+}
+
+/// What a failure is worth: every stage's error says which, where it happens.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Disposition {
+    /// It may go better later.
+    Retry,
+    /// It never will.
+    Fail,
+}

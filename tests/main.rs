@@ -1,0 +1,3 @@
+//! The one integration-test binary: real model, real broker, real files.
+
+mod support;
