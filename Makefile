@@ -1,0 +1,51 @@
+# What a newcomer needs: `make demo` and `make test` set up everything they need by themselves, and can be repeated.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+.PHONY: help demo test check models setup release deny
+
+# rustup's programs are found even in a shell that has not read their setting yet.
+export PATH := $(PATH):$(HOME)/.cargo/bin
+
+TARGET := $(or $(CARGO_TARGET_DIR),target)
+step = @printf '\033[1m==>\033[0m %s\n'
+
+help: ## Say what there is to make
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: ## Install the system packages that the build and the tests need, where they are missing
+	@scripts/setup build broker
+
+release:
+	@scripts/setup build
+	$(step) "Building sprachpost (the first time takes some minutes)"
+	@cargo build --release --locked
+
+models: release ## Build, then fetch and check the speech models
+	$(step) "Models: fetching what is missing, checking what is there"
+	@$(TARGET)/release/sprachpost models pull
+
+demo: models ## Voice notes in, transcripts and suggested replies out: no server needed
+	@scripts/demo $(TARGET)/release/sprachpost
+
+test: ## All tests: real model, real broker
+	@scripts/setup build broker
+	$(step) "Building the tests (the first time takes some minutes)"
+	@cargo test --locked --no-run
+	$(step) "Models: fetching what is missing, checking what is there"
+	@$(TARGET)/debug/sprachpost models pull
+	$(step) "Testing"
+	@cargo test --locked
+
+check: deny ## Formatting, lints, documentation, licences and advisories of dependencies
+	@scripts/setup build
+	$(step) "Formatting"
+	@cargo fmt --all --check
+	$(step) "Lints"
+	@cargo clippy --locked --all-targets -- -D warnings
+	$(step) "Documentation"
+	@RUSTDOCFLAGS="-D warnings" cargo doc --locked --no-deps --document-private-items
+
+deny:
+	@scripts/deny
