@@ -10,15 +10,70 @@ pub mod scripted;
 pub mod trust;
 pub mod whisper;
 
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
 use crate::{
     audio::Pcm,
     event::{Reason, processed::Transcript},
     outcome::Disposition,
 };
 
+/// How speech is recognised.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Name of a speech model from `sprachpost models list`.
+    pub model: String,
+    /// Notes worked on at the same time; 0 means one a processor core.
+    pub slots: usize,
+    /// Threads within one note. One is best for throughput: with more, they wait for each other.
+    pub threads_per_slot: usize,
+    /// Recognition of a note is abandoned after this many seconds for each second of audio, …
+    pub time_limit_per_audio_s: f64,
+    /// … but never before this many seconds, …
+    pub time_limit_s_min: f64,
+    /// … and always after this many. Below the broker's `consumer_timeout`, or it takes the note back meanwhile.
+    pub time_limit_s_max: f64,
+    /// When is a transcript believed?
+    pub trust: trust::Config,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self {
+            model: "whisper-base-q8_0".to_owned(),
+            slots: 0,
+            threads_per_slot: 1,
+            time_limit_per_audio_s: 4.0,
+            time_limit_s_min: 60.0,
+            time_limit_s_max: 1500.0,
+            trust: trust::Config::default(),
+        }
+    }
+}
+
+impl Config {
+    /// How long recognition of this much audio may take.
+    #[must_use]
+    pub fn time_limit(&self, audio_s: f64) -> Duration {
+        let limit_s = (audio_s * self.time_limit_per_audio_s).clamp(self.time_limit_s_min, self.time_limit_s_max);
+        Duration::from_secs_f64(limit_s)
+    }
+}
+
 /// A speech recogniser. One instance works on one note at a time; the pool owns several.
 pub trait Transcriber: Send {
-    /// Recognises one note, with nothing carried over from the one before. Blocks. `pcm` is never empty.
+    /// Recognises one note, with nothing carried over from the one before. Blocks, and gives up soon after
+    /// [`Hints::limit`] says so.
     ///
     /// # Errors
     /// [`AsrError`] says whether another attempt can help.
@@ -26,14 +81,43 @@ pub trait Transcriber: Send {
 }
 
 /// What is known about a note before anybody listened to it.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone)]
 pub struct Hints {
     /// ISO 639-1: given by the note or pinned by the tenant; detected where none.
     pub language: Option<String>,
     /// Detection chooses among these; empty means any.
     pub languages_accepted: Vec<String>,
-    /// Set from outside when nobody waits for the result any more.
-    pub cancelled: std::sync::Arc<std::sync::atomic::AtomicBool>,
+    pub limit: Limit,
+}
+
+/// When to give up: at a deadline, or when nobody waits for the result any more.
+#[derive(Debug, Clone)]
+pub struct Limit {
+    started: Instant,
+    duration: Duration,
+    cancelled: Arc<AtomicBool>,
+}
+
+impl Limit {
+    #[must_use]
+    pub fn after(duration: Duration, cancelled: Arc<AtomicBool>) -> Self {
+        Self { started: Instant::now(), duration, cancelled }
+    }
+
+    #[must_use]
+    pub fn is_over(&self) -> bool {
+        self.cancelled.load(Ordering::Relaxed) || self.started.elapsed() >= self.duration
+    }
+
+    /// The error that says why it was over.
+    #[must_use]
+    pub fn error(&self) -> AsrError {
+        if self.cancelled.load(Ordering::Relaxed) {
+            AsrError::Cancelled
+        } else {
+            AsrError::TimedOut { limit_s: self.duration.as_secs_f64() }
+        }
+    }
 }
 
 /// What an engine heard, before anybody judged it.
@@ -51,11 +135,11 @@ pub struct Recognised {
 /// Why recognition gave nothing.
 #[derive(Debug, thiserror::Error)]
 pub enum AsrError {
-    #[error("the recogniser failed: {0}")]
+    #[error("the recogniser failed ({0})")]
     Engine(String),
-    #[error("recognition took longer than its limit of {limit_s} s")]
+    #[error("recognition took longer than its limit of {limit_s:.0} s")]
     TimedOut { limit_s: f64 },
-    #[error("recognition was abandoned")]
+    #[error("recognition was abandoned because the worker stops")]
     Cancelled,
     #[error("the recogniser panicked")]
     Panicked,

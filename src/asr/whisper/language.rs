@@ -1,0 +1,86 @@
+//! Owns language detection on an encoded note: one decoder step after the start token.
+//!
+//! whisper's own detection inside `whisper_full` encodes a second time, and on a reused state with the window of the
+//! note before.
+
+use whisper_rs::{WhisperContext, WhisperState, get_lang_str};
+
+use super::{AsrError, engine_error};
+
+/// The first multilingual models know this many languages; Cantonese came with the large ones.
+const LANGUAGES: i32 = 99;
+
+/// A language and how sure that is.
+#[derive(Debug, Clone, Copy)]
+pub struct Language {
+    /// ISO 639-1, as whisper names it.
+    pub code: &'static str,
+    /// 1 where it was given.
+    pub confidence: f32,
+    /// Probability that nobody speaks; none where it was not detected.
+    pub no_speech_probability: Option<f32>,
+}
+
+impl Language {
+    /// What models without other languages hear.
+    pub const ENGLISH: Self = Self { code: "en", confidence: 1.0, no_speech_probability: None };
+
+    /// None if whisper has no such language.
+    pub fn given(code: &str) -> Option<Self> {
+        // whisper.cpp's own look-up logs every code that it does not know, and the code is customer input.
+        let id = (0..LANGUAGES).find(|&id| get_lang_str(id) == Some(code))?;
+        Some(Self { code: get_lang_str(id)?, confidence: 1.0, no_speech_probability: None })
+    }
+}
+
+/// Reads the language off an encoded state, among `accepted` (any, if empty). The confidence is that among all
+/// languages, so that a note in none of the accepted ones shows.
+pub fn detect(
+    context: &WhisperContext,
+    state: &mut WhisperState,
+    threads: usize,
+    accepted: &[String],
+) -> Result<Language, AsrError> {
+    state.decode(&[context.token_sot()], 0, threads).map_err(engine_error)?;
+    let logits = state.get_logits().map_err(engine_error)?;
+    let logit = |token: i32| usize::try_from(token).ok().and_then(|t| logits.get(t)).copied().unwrap_or(f32::MIN);
+
+    let scores: Vec<(i32, f32)> = (0..LANGUAGES).map(|id| (id, logit(context.token_lang(id)))).collect();
+    let best = scores
+        .iter()
+        .filter(|(id, _)| accepted.is_empty() || accepted.iter().any(|code| get_lang_str(*id) == Some(code)))
+        .max_by(|a, b| a.1.total_cmp(&b.1));
+    let &(id, score) =
+        best.ok_or_else(|| AsrError::Engine("none of the accepted languages is one of whisper's".to_owned()))?;
+    let code = get_lang_str(id).ok_or_else(|| AsrError::Engine("whisper lost a language".to_owned()))?;
+    Ok(Language {
+        code,
+        confidence: probability(score, scores.iter().map(|s| s.1)),
+        no_speech_probability: Some(probability(logit(context.token_nosp()), logits.iter().copied())),
+    })
+}
+
+/// Softmax of one score among all.
+fn probability(score: f32, all: impl Iterator<Item = f32> + Clone) -> f32 {
+    let highest = all.clone().fold(f32::MIN, f32::max);
+    let sum: f32 = all.map(|s| (s - highest).exp()).sum();
+    (score - highest).exp() / sum
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn probabilities_add_up_however_large_the_scores() {
+        let scores = [1000.0_f32, 999.0, -1000.0];
+        let sum: f32 = scores.iter().map(|&s| probability(s, scores.iter().copied())).sum();
+        assert!((sum - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_language_that_whisper_lacks_is_none() {
+        assert!(Language::given("xx").is_none());
+        assert_eq!(Language::given("de").unwrap().code, "de");
+    }
+}
