@@ -184,6 +184,14 @@ topic_word!(
     "channel"
 );
 
+impl Channel {
+    /// The channel of notes that were handed in directly and name no other.
+    #[must_use]
+    pub fn upload() -> Self {
+        Self("upload".to_owned())
+    }
+}
+
 /// The text itself is not repeated: it may be anything.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("a {what} is 1 to 64 characters of a-z, 0-9, _ and -")]

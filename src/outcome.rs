@@ -15,6 +15,14 @@ pub struct Outcome {
     pub settlement: Settlement,
 }
 
+impl Outcome {
+    /// Nothing to tell anybody yet: the note comes back.
+    #[must_use]
+    pub fn retry(after: Duration, reason: Reason) -> Self {
+        Self { effects: vec![], settlement: Settlement::Retry { after, reason } }
+    }
+}
+
 /// What the broker is told about a delivery, exactly once.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Settlement {

@@ -1,1 +1,94 @@
-//! (stub)
+//! Owns what the process says about itself: logs on stderr, figures for `/metrics`.
+//!
+//! Neither ever holds what a customer said or who they are; [`crate::private::Private`] makes sure of it. Label values
+//! come from closed sets, so that a producer cannot blow up the number of series.
+
+use std::io::IsTerminal;
+
+use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tracing_subscriber::EnvFilter;
+
+use crate::event::Processed;
+
+/// How the process logs.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// What is logged, for example `info` or `info,sprachpost::broker=debug`.
+    pub level: String,
+    pub format: Format,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { level: "info".to_owned(), format: Format::Auto }
+    }
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Format {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    Text,
+    Json,
+}
+
+/// Starts to log. A second call changes nothing, so that tests can share a process.
+///
+/// # Errors
+/// If the level cannot be read.
+pub fn start_logging(config: &Config) -> Result<(), tracing_subscriber::filter::ParseError> {
+    let filter = EnvFilter::try_new(&config.level)?;
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let json = match config.format {
+        Format::Auto => !std::io::stderr().is_terminal(),
+        Format::Text => false,
+        Format::Json => true,
+    };
+    // An error here means that somebody else logs already.
+    let _ = if json { builder.json().flatten_event(true).try_init() } else { builder.with_target(false).try_init() };
+    Ok(())
+}
+
+/// Seconds: a note is answered in well under one, or in minutes when it is long.
+const SECONDS_BUCKETS: [f64; 12] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0, 60.0, 300.0, 900.0];
+
+/// Starts to count. The handle renders what was counted, in Prometheus' text format. None if somebody else counts
+/// in this process already.
+#[must_use]
+pub fn start_counting() -> Option<PrometheusHandle> {
+    let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS);
+    let handle = builder.ok()?.install_recorder().ok()?;
+    describe();
+    Some(handle)
+}
+
+fn describe() {
+    metrics::describe_counter!("sprachpost_notes_total", "Notes answered, by outcome and reason");
+    metrics::describe_counter!("sprachpost_retries_total", "Notes that will be tried again, by reason");
+    metrics::describe_counter!("sprachpost_slot_panics_total", "Panics caught on a slot of the pool");
+    metrics::describe_histogram!("sprachpost_note_seconds", "Time to answer a note, without the queue");
+    metrics::describe_histogram!("sprachpost_transcribe_seconds", "Time to recognise a note");
+    metrics::describe_counter!("sprachpost_audio_seconds_total", "Length of all audio that was decoded");
+    metrics::describe_gauge!("sprachpost_notes_in_work", "Notes being worked on");
+}
+
+/// Counts one answered note.
+pub fn count(processed: &Processed) {
+    let reason = processed.reason.map_or("none", crate::event::Reason::as_str);
+    metrics::counter!("sprachpost_notes_total", "outcome" => processed.outcome.as_str(), "reason" => reason).increment(1);
+    metrics::histogram!("sprachpost_note_seconds").record(seconds(processed.timings_ms.total));
+    if let Some(ms) = processed.timings_ms.transcribe {
+        metrics::histogram!("sprachpost_transcribe_seconds").record(seconds(ms));
+    }
+    if let Some(audio) = &processed.audio {
+        metrics::counter!("sprachpost_audio_seconds_total").increment(audio.duration_s.round() as u64);
+    }
+}
+
+fn seconds(milliseconds: u64) -> f64 {
+    milliseconds as f64 / 1e3
+}
