@@ -3,20 +3,37 @@
 //! * [`embedded`]: one SQLite file, for a single machine and for trying things out.
 //! * [`amqp`]: RabbitMQ, the only user of lapin.
 //! * [`topology`]: the names of exchanges, queues and headers that both share.
+//! * [`pattern`]: what a topic pattern matches.
 //!
 //! Both behave the same, and one suite shows it. Neither knows what a note is: they carry [`Message`]s.
 
 pub mod amqp;
+pub mod config;
 pub mod embedded;
+pub mod pattern;
 pub mod topology;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use secrecy::SecretString;
 use uuid::Uuid;
 
+pub use self::config::Config;
+use self::{amqp::Amqp, config::Target, embedded::Embedded};
 use crate::outcome::{Disposition, Settlement};
+
+/// Opens the queue that `url` names: `amqp://…` and `amqps://…` are RabbitMQ, `embedded:PATH` is a file, and without
+/// an address it is the file [`config::EMBEDDED_PATH`]. Fails when the broker cannot be reached now; once open, it
+/// reconnects by itself.
+pub async fn open(url: Option<&SecretString>, config: &Config) -> Result<Arc<dyn Broker>, BrokerError> {
+    config.check()?;
+    Ok(match Target::of(url)? {
+        Target::Embedded(path) => Arc::new(Embedded::open(&path, config).await?),
+        Target::Amqp(url) => Arc::new(Amqp::open(url, config).await?),
+    })
+}
 
 /// Which exchange a message goes to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -59,7 +76,8 @@ pub trait Broker: Send + Sync + 'static {
     /// bound yet count as published: the results exchange has an alternate exchange or is written to the log.
     async fn publish(&self, exchange: Exchange, message: &Message) -> Result<(), BrokerError>;
 
-    /// Starts to consume the work queue, with at most `prefetch` deliveries unsettled at a time.
+    /// Starts to consume the work queue, with at most `prefetch` deliveries unsettled at a time. Notes that used up
+    /// their deliveries come through the same stream, see [`Delivery::exhausted`].
     async fn consume(&self, prefetch: u16) -> Result<Box<dyn Deliveries>, BrokerError>;
 
     /// Subscribes to result topics from now on; `pattern` is an AMQP topic pattern (`*` one word, `#` any number).
@@ -82,8 +100,9 @@ pub trait Broker: Send + Sync + 'static {
 /// A stream of deliveries from the work queue.
 #[async_trait]
 pub trait Deliveries: Send {
-    /// The next delivery, waiting for it. An error means that the consumer is gone and has to be opened anew; it
-    /// never just ends.
+    /// The next delivery, waiting for it, and for one of the unsettled ones to be settled while there are `prefetch`
+    /// of them. An error means that the consumer is gone and has to be opened anew by [`Broker::consume`]; it never
+    /// just ends. Cancel safe: no delivery is lost or counted when this future is dropped.
     async fn next(&mut self) -> Result<Box<dyn Delivery>, BrokerError>;
 }
 
@@ -96,11 +115,17 @@ pub trait Delivery: Send {
     /// Which attempt this is, from 1. Counted before work starts, so that a crash counts.
     fn attempt(&self) -> u32;
 
+    /// True where the note was handed out as often as the configuration allows without ever being settled: it takes
+    /// workers down. Such a note must not be worked on again. Whoever receives it publishes its terminal event and
+    /// settles it as a dead letter; [`Delivery::attempt`] is the number of attempts that were made.
+    fn exhausted(&self) -> bool;
+
     /// When the note was first queued, where known.
     fn queued_at(&self) -> Option<Timestamp>;
 
     /// Tells the broker what became of it. `Retry` and `DeadLetter` are safe in their new place before the original
-    /// is acknowledged.
+    /// is acknowledged. An error means that the note comes back: [`BrokerError::Lost`] where the delivery is no longer
+    /// this consumer's to settle. A retry of an exhausted note stays exhausted.
     async fn settle(self: Box<Self>, settlement: &Settlement) -> Result<(), BrokerError>;
 
     /// Hands it back unprocessed, at once, without counting an attempt where the broker allows that.
@@ -150,7 +175,15 @@ pub enum BrokerError {
     NotConfirmed { why: String },
     #[error("the message has {bytes} bytes, the broker takes {bytes_max}")]
     TooLarge { bytes: usize, bytes_max: usize },
-    #[error("the queue or exchange {name} exists with other settings")]
+    #[error("the broker refused to {what}")]
+    Refused {
+        what: &'static str,
+        #[source]
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    #[error("{why}")]
+    InvalidSetting { why: String },
+    #[error("the queue or exchange {name} exists with other settings: empty and delete it, or restore the settings")]
     TopologyConflict {
         name: String,
         #[source]
@@ -172,8 +205,9 @@ impl BrokerError {
             | Self::Lost(_)
             | Self::TimedOut { .. }
             | Self::NotConfirmed { .. }
+            | Self::Refused { .. }
             | Self::Storage { .. } => Disposition::Retry,
-            Self::TooLarge { .. } | Self::TopologyConflict { .. } => Disposition::Fail,
+            Self::TooLarge { .. } | Self::TopologyConflict { .. } | Self::InvalidSetting { .. } => Disposition::Fail,
         }
     }
 }

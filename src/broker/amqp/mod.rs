@@ -1,0 +1,119 @@
+//! Owns the queue that is RabbitMQ, and is the only user of lapin.
+//!
+//! * [`address`]: the broker's address, shown without its password.
+//! * [`link`]: a connection that is kept up.
+//! * [`declare`]: exchanges and queues.
+//! * [`publisher`]: confirmed publishing.
+//! * [`deliveries`], [`results`]: consuming notes, subscribing to results.
+//! * [`inspect`]: looking into queues.
+//! * [`properties`]: messages as AMQP carries them.
+//! * [`errors`]: errors and limits.
+//!
+//! There are two connections: RabbitMQ stops reading from one that publishes when it runs short of memory or disk, and
+//! acknowledgements must get through even then.
+
+mod address;
+mod declare;
+mod deliveries;
+mod errors;
+mod inspect;
+mod link;
+mod properties;
+mod publisher;
+mod results;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use secrecy::SecretString;
+
+use self::{
+    address::Address,
+    errors::within,
+    link::Link,
+    properties::to_wire,
+    publisher::{Parcel, Publisher},
+};
+use super::{
+    Broker, BrokerError, Config, DeadLetter, Deliveries, Depth, Exchange, Message, Subscription,
+    topology::{self, header},
+};
+
+/// The queue on RabbitMQ.
+pub struct Amqp {
+    consuming: Arc<Link>,
+    publisher: Arc<Publisher>,
+    config: Arc<Config>,
+    address: Address,
+}
+
+impl std::fmt::Debug for Amqp {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Amqp").field("address", &self.address).finish_non_exhaustive()
+    }
+}
+
+impl Amqp {
+    /// Connects and declares everything, or fails within `connect_s_max` and `declare_s_max`.
+    pub async fn open(url: &SecretString, config: &Config) -> Result<Self, BrokerError> {
+        let config = Arc::new(config.clone());
+        let address = Address::parse(url, &config)?;
+        let publishing = Link::open("publishes", address.clone(), config.clone()).await?;
+        let consuming = Link::open("consumes", address.clone(), config.clone()).await?;
+        Ok(Self {
+            consuming: Arc::new(consuming),
+            publisher: Arc::new(Publisher::new(publishing, config.clone())),
+            config,
+            address,
+        })
+    }
+}
+
+#[async_trait]
+impl Broker for Amqp {
+    async fn publish(&self, exchange: Exchange, message: &Message) -> Result<(), BrokerError> {
+        let (exchange, internal) = match exchange {
+            Exchange::Notes => {
+                let now = Timestamp::now().to_string();
+                let queued_at = message.headers.get(header::QUEUED_AT).cloned().unwrap_or(now);
+                (topology::NOTES_EXCHANGE, vec![(header::QUEUED_AT, queued_at)])
+            }
+            Exchange::Results => (topology::RESULTS_EXCHANGE, Vec::new()),
+        };
+        let properties = to_wire(message, &internal);
+        let parcel = Parcel { exchange, routing_key: &message.routing_key, properties, body: &message.body };
+        self.publisher.publish(&parcel).await
+    }
+
+    async fn consume(&self, prefetch: u16) -> Result<Box<dyn Deliveries>, BrokerError> {
+        let (link, publisher) = (self.consuming.clone(), self.publisher.clone());
+        Ok(Box::new(deliveries::Consumer::open(link, publisher, self.config.clone(), prefetch).await?))
+    }
+
+    async fn subscribe(&self, pattern: &str) -> Result<Box<dyn Subscription>, BrokerError> {
+        let connection = self.consuming.connection(self.config.connect_limit()).await?;
+        let opening = results::Subscribed::open(self.consuming.clone(), connection, pattern);
+        Ok(Box::new(within("a subscription", self.config.declare_limit(), opening).await?))
+    }
+
+    async fn depth(&self) -> Result<Depth, BrokerError> {
+        let connection = self.consuming.connection(self.config.connect_limit()).await?;
+        let counting = inspect::depth(&connection, &self.config);
+        within("a count of its queues", self.config.declare_limit(), counting).await
+    }
+
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError> {
+        let connection = self.consuming.connection(self.config.connect_limit()).await?;
+        within("a look at dead letters", self.config.declare_limit(), inspect::dead_letters(&connection, limit)).await
+    }
+
+    fn is_ready(&self) -> bool {
+        self.consuming.is_ready() && self.publisher.is_ready()
+    }
+
+    async fn close(&self) {
+        self.publisher.close().await;
+        self.consuming.close(self.config.connect_limit()).await;
+    }
+}

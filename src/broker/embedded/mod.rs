@@ -1,0 +1,186 @@
+//! Owns the queue that is one SQLite file: durable, at least once, for several workers and several processes on one
+//! machine.
+//!
+//! * [`schema`]: the tables and their version.
+//! * [`storage`]: the one thread that touches the file.
+//! * [`notes`], [`results`]: the statements.
+//! * [`deliveries`]: handing out and settling.
+//!
+//! Waiting costs a look at the file every `poll_ms`, for what other processes wrote; what this process writes wakes
+//! its own waiters at once. It knows nothing of RabbitMQ.
+
+mod deliveries;
+mod headers;
+mod notes;
+mod results;
+mod schema;
+mod storage;
+
+use std::{collections::VecDeque, path::Path, sync::Arc, time::Duration};
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::sync::{Semaphore, watch};
+
+use self::{notes::Queued, storage::Storage};
+use super::{
+    Broker, BrokerError, Config, DeadLetter, Deliveries, Depth, Exchange, Message, Subscription, pattern::TopicPattern,
+    topology,
+};
+
+/// The queue in a file.
+pub struct Embedded {
+    storage: Storage,
+    config: Arc<Config>,
+    /// Which process, and which opening of the file in it, leases belong to.
+    owner: String,
+    notes: Signal,
+    results: Signal,
+}
+
+impl std::fmt::Debug for Embedded {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Embedded").field("owner", &self.owner).finish_non_exhaustive()
+    }
+}
+
+impl Embedded {
+    /// Opens or makes the file at `path`, its folder included.
+    pub async fn open(path: &Path, config: &Config) -> Result<Self, BrokerError> {
+        let config = Arc::new(config.clone());
+        let owner = uuid::Uuid::new_v4().to_string();
+        let connection = schema::open(path, config.confirm_limit())?;
+        let upkeep = {
+            let (owner, config) = (owner.clone(), config.clone());
+            move |connection: &rusqlite::Connection| {
+                let now = Timestamp::now();
+                notes::upkeep(connection, &owner, &config, now)?;
+                results::upkeep(connection, &config, now)
+            }
+        };
+        // A lease survives two missed renewals.
+        let interval = Duration::from_secs(config.lease_s.into()) / 3;
+        // Longer than the file's own patience with other processes, so that its error is the one that is seen.
+        let answer_limit = config.confirm_limit() + Duration::from_secs(1);
+        let storage = Storage::start(connection, path, answer_limit, interval, upkeep)?;
+        // The thread works: an error of the file is known here and not with the first note.
+        storage.read(notes::depth).await?;
+        Ok(Self { storage, config, owner, notes: Signal::default(), results: Signal::default() })
+    }
+
+    fn changes(&self, signal: &Signal) -> Changes {
+        Changes { signal: signal.0.subscribe(), poll: Duration::from_millis(self.config.poll_ms.into()) }
+    }
+}
+
+#[async_trait]
+impl Broker for Embedded {
+    async fn publish(&self, exchange: Exchange, message: &Message) -> Result<(), BrokerError> {
+        self.config.check_size(&message.body)?;
+        let (message, config) = (message.clone(), self.config.clone());
+        match exchange {
+            Exchange::Notes => {
+                if !TopicPattern::new(topology::NOTES_PATTERN).matches(&message.routing_key) {
+                    return Err(BrokerError::NotConfirmed { why: "no queue takes its routing key".to_owned() });
+                }
+                let job = move |connection: &rusqlite::Connection| {
+                    notes::submit(connection, &message, &config, Timestamp::now())
+                };
+                match self.storage.write(job).await? {
+                    Queued::Safe => self.notes.notify(),
+                    Queued::Full => {
+                        let why = format!("{} notes wait already", self.config.waiting_max);
+                        return Err(BrokerError::NotConfirmed { why });
+                    }
+                }
+            }
+            Exchange::Results => {
+                self.storage
+                    .write(move |connection| results::append(connection, &message, Timestamp::now()))
+                    .await?;
+                self.results.notify();
+            }
+        }
+        Ok(())
+    }
+
+    async fn consume(&self, prefetch: u16) -> Result<Box<dyn Deliveries>, BrokerError> {
+        self.storage.read(notes::depth).await?;
+        Ok(Box::new(deliveries::Consumer {
+            storage: self.storage.clone(),
+            config: self.config.clone(),
+            owner: self.owner.clone(),
+            slots: Arc::new(Semaphore::new(prefetch.max(1).into())),
+            changes: self.changes(&self.notes),
+            signal: self.notes.clone(),
+        }))
+    }
+
+    async fn subscribe(&self, pattern: &str) -> Result<Box<dyn Subscription>, BrokerError> {
+        Ok(Box::new(results::Reader {
+            storage: self.storage.clone(),
+            pattern: TopicPattern::new(pattern),
+            seen: self.storage.read(results::end).await?,
+            ready: VecDeque::new(),
+            changes: self.changes(&self.results),
+        }))
+    }
+
+    async fn depth(&self) -> Result<Depth, BrokerError> {
+        self.storage.read(notes::depth).await
+    }
+
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError> {
+        self.storage.read(move |connection| notes::dead_letters(connection, limit)).await
+    }
+
+    fn is_ready(&self) -> bool {
+        self.storage.is_healthy()
+    }
+
+    async fn close(&self) {
+        let owner = self.owner.clone();
+        if let Err(error) = self.storage.write(move |connection| notes::release_all(connection, &owner)).await {
+            tracing::warn!(%error, "notes in work could not be handed back, they come back when their lease runs out");
+        }
+        self.storage.stop();
+        // Whoever waits for a change looks once more and learns that the file is closed.
+        self.notes.notify();
+        self.results.notify();
+    }
+}
+
+/// Tells the waiters of this process that there may be something new.
+#[derive(Debug, Clone)]
+struct Signal(watch::Sender<()>);
+
+impl Default for Signal {
+    fn default() -> Self {
+        Self(watch::Sender::new(()))
+    }
+}
+
+impl Signal {
+    fn notify(&self) {
+        self.0.send_replace(());
+    }
+}
+
+/// One waiter's view of a [`Signal`].
+#[derive(Debug)]
+struct Changes {
+    signal: watch::Receiver<()>,
+    poll: Duration,
+}
+
+impl Changes {
+    /// Everything up to now is seen: call it before looking, then nothing falls between looking and waiting.
+    fn mark_seen(&mut self) {
+        self.signal.mark_unchanged();
+    }
+
+    /// Until something may be new, or it is time to look at what other processes did.
+    async fn wait(&mut self) {
+        let _ = tokio::time::timeout(self.poll, self.signal.changed()).await;
+    }
+}

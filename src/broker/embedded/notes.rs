@@ -1,0 +1,265 @@
+//! Owns the statements on the notes in the queue file: queueing, handing out, settling.
+//!
+//! A note is handed out under a lease: a claim of one process, renewed while that process lives, and of one hand-out,
+//! so that whoever lost a note in between cannot settle it any more. Attempts and deliveries are counted when a note
+//! is handed out, before any work on it starts: a crash counts.
+
+use jiff::Timestamp;
+use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+
+use super::headers;
+use crate::broker::{Config, DeadLetter, Depth, Message};
+
+/// What became of a note that was to be queued.
+#[derive(Debug, PartialEq)]
+pub(super) enum Queued {
+    /// It is queued now, or was within the window.
+    Safe,
+    /// The queue holds as many notes as it may.
+    Full,
+}
+
+/// A note that was handed out.
+pub(super) struct Claimed {
+    pub claim: Claim,
+    pub message: Message,
+    pub attempt: u32,
+    pub exhausted: bool,
+    pub queued_at: Option<Timestamp>,
+}
+
+/// The right to settle a note, as long as the lease holds.
+#[derive(Debug, Clone)]
+pub(super) struct Claim {
+    pub seq: i64,
+    pub owner: String,
+    pub token: i64,
+}
+
+pub(super) fn submit(
+    connection: &Connection,
+    message: &Message,
+    config: &Config,
+    now: Timestamp,
+) -> rusqlite::Result<Queued> {
+    if let Some(id) = &message.id {
+        let oldest = millis(now) - 1000 * i64::from(config.dedupe_window_s);
+        let known = connection
+            .prepare_cached("SELECT 1 FROM seen WHERE message_id = ?1 AND queued_at > ?2")?
+            .exists(params![id, oldest])?;
+        if known {
+            return Ok(Queued::Safe);
+        }
+    }
+    let waiting: i64 = connection
+        .prepare_cached("SELECT SUM(notes) FROM tally WHERE state IN ('waiting', 'leased')")?
+        .query_row([], |row| row.get(0))?;
+    if waiting >= i64::from(config.waiting_max) {
+        return Ok(Queued::Full);
+    }
+    if let Some(id) = &message.id {
+        connection.prepare_cached("INSERT OR REPLACE INTO seen VALUES (?1, ?2)")?.execute(params![id, millis(now)])?;
+    }
+    connection
+        .prepare_cached(
+            "INSERT INTO notes (state, message_id, correlation_id, routing_key, content_type, headers, body, queued_at, \
+             available_at) VALUES ('waiting', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+        )?
+        .execute(params![
+            message.id,
+            message.correlation_id,
+            message.routing_key,
+            message.content_type,
+            headers::to_text(&message.headers),
+            message.body,
+            millis(headers::queued_at(&message.headers).unwrap_or(now)),
+            millis(now),
+        ])?;
+    Ok(Queued::Safe)
+}
+
+/// Whether [`claim`] would find something. Changes nothing, so that idle workers do not write.
+pub(super) fn any_due(connection: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
+    connection
+        .prepare_cached(
+            "SELECT EXISTS (SELECT 1 FROM notes WHERE state = 'waiting' AND available_at <= ?1) \
+             OR EXISTS (SELECT 1 FROM notes WHERE state = 'leased' AND lease_until < ?1)",
+        )?
+        .query_row([millis(now)], |row| row.get(0))
+}
+
+/// Hands out the note that is due for longest. One that used up its deliveries is marked as exhausted instead of
+/// being counted once more.
+pub(super) fn claim(
+    connection: &Connection,
+    owner: &str,
+    config: &Config,
+    now: Timestamp,
+) -> rusqlite::Result<Option<Claimed>> {
+    connection
+        .prepare_cached(
+            "UPDATE notes SET state = 'waiting', owner = NULL, lease_until = NULL \
+             WHERE state = 'leased' AND lease_until < ?1",
+        )?
+        .execute([millis(now)])?;
+    connection
+        .prepare_cached(
+            "UPDATE notes SET state = 'leased', owner = :owner, token = token + 1, lease_until = :lease_until, \
+             first_at = COALESCE(first_at, :now), \
+             exhausted = exhausted OR deliveries >= :deliveries_max, \
+             attempt = attempt + NOT (exhausted OR deliveries >= :deliveries_max), \
+             deliveries = deliveries + NOT (exhausted OR deliveries >= :deliveries_max) \
+             WHERE seq = (SELECT seq FROM notes WHERE state = 'waiting' AND available_at <= :now \
+             ORDER BY available_at, seq LIMIT 1) \
+             RETURNING *",
+        )?
+        .query_row(
+            named_params! {
+                ":owner": owner,
+                ":lease_until": lease_until(config, now),
+                ":now": millis(now),
+                ":deliveries_max": config.deliveries_max,
+            },
+            |row| {
+                Ok(Claimed {
+                    claim: Claim { seq: row.get("seq")?, owner: owner.to_owned(), token: row.get("token")? },
+                    message: message(row)?,
+                    attempt: row.get("attempt")?,
+                    exhausted: row.get("exhausted")?,
+                    queued_at: timestamp(row, "queued_at")?,
+                })
+            },
+        )
+        .optional()
+}
+
+/// Each of these answers whether the claim still held.
+impl Claim {
+    pub(super) fn ack(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        self.change(connection, "DELETE FROM notes", &[])
+    }
+
+    pub(super) fn retry(&self, connection: &Connection, due_at: Timestamp, reason: &str) -> rusqlite::Result<bool> {
+        self.change(
+            connection,
+            "UPDATE notes SET state = 'waiting', owner = NULL, lease_until = NULL, deliveries = 0, \
+             available_at = :due_at, reason = :reason",
+            named_params! { ":due_at": millis(due_at), ":reason": reason },
+        )
+    }
+
+    pub(super) fn bury(
+        &self,
+        connection: &Connection,
+        now: Timestamp,
+        reason: &str,
+        stage: &str,
+    ) -> rusqlite::Result<bool> {
+        self.change(
+            connection,
+            "UPDATE notes SET state = 'dead', owner = NULL, lease_until = NULL, last_at = :now, reason = :reason, \
+             stage = :stage",
+            named_params! { ":now": millis(now), ":reason": reason, ":stage": stage },
+        )
+    }
+
+    /// Back to its old place, as if it had never been handed out.
+    pub(super) fn hand_back(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        self.change(
+            connection,
+            "UPDATE notes SET state = 'waiting', owner = NULL, lease_until = NULL, \
+             attempt = attempt - NOT exhausted, deliveries = deliveries - NOT exhausted",
+            &[],
+        )
+    }
+
+    /// Back to its old place, with what was counted.
+    pub(super) fn release(&self, connection: &Connection) -> rusqlite::Result<bool> {
+        self.change(connection, "UPDATE notes SET state = 'waiting', owner = NULL, lease_until = NULL", &[])
+    }
+
+    fn change(
+        &self,
+        connection: &Connection,
+        what: &str,
+        parameters: &[(&str, &dyn rusqlite::ToSql)],
+    ) -> rusqlite::Result<bool> {
+        let mut all: Vec<(&str, &dyn rusqlite::ToSql)> = parameters.to_vec();
+        all.extend_from_slice(named_params! { ":seq": self.seq, ":owner": self.owner, ":token": self.token });
+        let sql = format!("{what} WHERE seq = :seq AND state = 'leased' AND owner = :owner AND token = :token");
+        Ok(connection.prepare_cached(&sql)?.execute(all.as_slice())? == 1)
+    }
+}
+
+/// Renews what a living process holds, and forgets message ids beyond the window.
+pub(super) fn upkeep(connection: &Connection, owner: &str, config: &Config, now: Timestamp) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached("UPDATE notes SET lease_until = ?1 WHERE state = 'leased' AND owner = ?2")?
+        .execute(params![lease_until(config, now), owner])?;
+    let oldest = millis(now) - 1000 * i64::from(config.dedupe_window_s);
+    connection.prepare_cached("DELETE FROM seen WHERE queued_at <= ?1")?.execute([oldest])?;
+    Ok(())
+}
+
+/// What a process gives back when it closes.
+pub(super) fn release_all(connection: &Connection, owner: &str) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "UPDATE notes SET state = 'waiting', owner = NULL, lease_until = NULL \
+             WHERE state = 'leased' AND owner = ?1",
+        )?
+        .execute([owner])?;
+    Ok(())
+}
+
+pub(super) fn depth(connection: &Connection) -> rusqlite::Result<Depth> {
+    let mut query = connection.prepare_cached("SELECT notes FROM tally WHERE state = ?1")?;
+    let mut count = |state: &str| -> rusqlite::Result<u64> {
+        let notes: i64 = query.query_row([state], |row| row.get(0))?;
+        Ok(notes.unsigned_abs())
+    };
+    Ok(Depth { waiting: count("waiting")?, dead_letters: count("dead")? })
+}
+
+pub(super) fn dead_letters(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<DeadLetter>> {
+    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
+    connection
+        .prepare_cached("SELECT * FROM notes WHERE state = 'dead' ORDER BY last_at, seq LIMIT ?1")?
+        .query_map([limit], |row| {
+            Ok(DeadLetter {
+                message: message(row)?,
+                reason: row.get("reason")?,
+                stage: row.get("stage")?,
+                attempts: row.get("attempt")?,
+                first_at: timestamp(row, "first_at")?,
+                last_at: timestamp(row, "last_at")?,
+            })
+        })?
+        .collect()
+}
+
+/// The columns that notes and results share.
+pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
+    let headers: String = row.get("headers")?;
+    Ok(Message {
+        id: row.get("message_id")?,
+        correlation_id: row.get("correlation_id")?,
+        routing_key: row.get("routing_key")?,
+        content_type: row.get("content_type")?,
+        headers: headers::from_text(&headers),
+        body: row.get("body")?,
+    })
+}
+
+pub(super) fn millis(at: Timestamp) -> i64 {
+    at.as_millisecond()
+}
+
+fn timestamp(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
+    let value: Option<i64> = row.get(column)?;
+    Ok(value.and_then(|value| Timestamp::from_millisecond(value).ok()))
+}
+
+fn lease_until(config: &Config, now: Timestamp) -> i64 {
+    millis(now) + 1000 * i64::from(config.lease_s)
+}

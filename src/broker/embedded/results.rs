@@ -1,0 +1,88 @@
+//! Owns the log of results in the queue file, and reading it from a place on.
+//!
+//! A subscription remembers the last entry it saw. Entries are trimmed by age and number whether or not somebody has
+//! read them, as on a queue with a limit.
+
+use std::collections::VecDeque;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use rusqlite::{Connection, params};
+
+use super::{Changes, headers, notes, storage::Storage};
+use crate::broker::{BrokerError, Config, Message, Subscription, pattern::TopicPattern};
+
+/// Entries read at a time. Bounds the memory of a subscription that is behind.
+const PAGE: i64 = 32;
+
+/// Appends to the log; an id that is there already stays as it is.
+pub(super) fn append(connection: &Connection, message: &Message, now: Timestamp) -> rusqlite::Result<()> {
+    connection
+        .prepare_cached(
+            "INSERT OR IGNORE INTO results (message_id, correlation_id, routing_key, content_type, headers, body, \
+             published_at) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+        )?
+        .execute(params![
+            message.id,
+            message.correlation_id,
+            message.routing_key,
+            message.content_type,
+            headers::to_text(&message.headers),
+            message.body,
+            notes::millis(now),
+        ])?;
+    Ok(())
+}
+
+/// The place from which a new subscription reads: nothing from before is delivered.
+pub(super) fn end(connection: &Connection) -> rusqlite::Result<i64> {
+    // Not MAX(seq): that would go back when the newest entry is trimmed.
+    connection
+        .prepare_cached("SELECT COALESCE((SELECT seq FROM sqlite_sequence WHERE name = 'results'), 0)")?
+        .query_row([], |row| row.get(0))
+}
+
+pub(super) fn upkeep(connection: &Connection, config: &Config, now: Timestamp) -> rusqlite::Result<()> {
+    let oldest = notes::millis(now) - 1000 * i64::from(config.results_kept_s);
+    connection.prepare_cached("DELETE FROM results WHERE published_at <= ?1")?.execute([oldest])?;
+    connection
+        .prepare_cached("DELETE FROM results WHERE seq <= (SELECT MAX(seq) FROM results) - ?1")?
+        .execute([config.results_kept_max])?;
+    Ok(())
+}
+
+fn after(connection: &Connection, seq: i64) -> rusqlite::Result<Vec<(i64, Message)>> {
+    connection
+        .prepare_cached("SELECT * FROM results WHERE seq > ?1 ORDER BY seq LIMIT ?2")?
+        .query_map([seq, PAGE], |row| Ok((row.get("seq")?, notes::message(row)?)))?
+        .collect()
+}
+
+pub(super) struct Reader {
+    pub storage: Storage,
+    pub pattern: TopicPattern,
+    pub seen: i64,
+    pub ready: VecDeque<Message>,
+    pub changes: Changes,
+}
+
+#[async_trait]
+impl Subscription for Reader {
+    async fn next(&mut self) -> Result<Message, BrokerError> {
+        loop {
+            if let Some(message) = self.ready.pop_front() {
+                return Ok(message);
+            }
+            self.changes.mark_seen();
+            let seen = self.seen;
+            let page = self.storage.read(move |connection| after(connection, seen)).await?;
+            let Some((last, _)) = page.last() else {
+                self.changes.wait().await;
+                continue;
+            };
+            self.seen = *last;
+            let matching = page.into_iter().map(|(_, message)| message);
+            self.ready.extend(matching.filter(|message| self.pattern.matches(&message.routing_key)));
+        }
+    }
+}

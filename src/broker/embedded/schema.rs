@@ -1,0 +1,152 @@
+//! Owns the tables of the queue file and their version.
+//!
+//! `PRAGMA user_version` is the version. A file of a newer version is refused; one of an older version is brought up
+//! to date, step by step, in one transaction.
+
+use std::{path::Path, time::Duration};
+
+use rusqlite::{Connection, TransactionBehavior};
+
+use crate::broker::BrokerError;
+
+/// One entry a version. Never changed once released, only added to.
+const STEPS: [&str; 1] = [V1];
+
+const V1: &str = "
+    CREATE TABLE notes (
+        seq            INTEGER PRIMARY KEY AUTOINCREMENT,
+        state          TEXT NOT NULL CHECK (state IN ('waiting', 'leased', 'dead')),
+        message_id     TEXT,
+        correlation_id TEXT,
+        routing_key    TEXT NOT NULL,
+        content_type   TEXT,
+        headers        TEXT NOT NULL,               -- a JSON object of strings
+        body           BLOB NOT NULL,
+        queued_at      INTEGER NOT NULL,            -- all times: milliseconds since 1970
+        available_at   INTEGER NOT NULL,            -- waiting: not before this
+        attempt        INTEGER NOT NULL DEFAULT 0,  -- attempts begun
+        deliveries     INTEGER NOT NULL DEFAULT 0,  -- hand-outs since the last settlement
+        exhausted      INTEGER NOT NULL DEFAULT 0,  -- 1: used up its deliveries
+        owner          TEXT,                        -- leased: by which process
+        token          INTEGER NOT NULL DEFAULT 0,  -- leased: by which hand-out
+        lease_until    INTEGER,                     -- leased: until when
+        first_at       INTEGER,                     -- when the first attempt began
+        last_at        INTEGER,                     -- dead: when the last attempt ended
+        reason         TEXT,
+        stage          TEXT
+    );
+    CREATE INDEX notes_waiting ON notes (available_at, seq) WHERE state = 'waiting';
+    CREATE INDEX notes_leased ON notes (lease_until) WHERE state = 'leased';
+    CREATE INDEX notes_dead ON notes (seq) WHERE state = 'dead';
+
+    -- How many notes are in each state, so that nothing has to count them.
+    CREATE TABLE tally (state TEXT PRIMARY KEY, notes INTEGER NOT NULL) WITHOUT ROWID;
+    INSERT INTO tally VALUES ('waiting', 0), ('leased', 0), ('dead', 0);
+    CREATE TRIGGER notes_added AFTER INSERT ON notes BEGIN
+        UPDATE tally SET notes = notes + 1 WHERE state = new.state;
+    END;
+    CREATE TRIGGER notes_removed AFTER DELETE ON notes BEGIN
+        UPDATE tally SET notes = notes - 1 WHERE state = old.state;
+    END;
+    CREATE TRIGGER notes_moved AFTER UPDATE OF state ON notes WHEN old.state <> new.state BEGIN
+        UPDATE tally SET notes = notes - 1 WHERE state = old.state;
+        UPDATE tally SET notes = notes + 1 WHERE state = new.state;
+    END;
+
+    -- Message ids that were queued lately.
+    CREATE TABLE seen (message_id TEXT PRIMARY KEY, queued_at INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE INDEX seen_age ON seen (queued_at);
+
+    -- The log of results. `seq` is never used twice and grows in the order of commits.
+    CREATE TABLE results (
+        seq            INTEGER PRIMARY KEY AUTOINCREMENT,
+        message_id     TEXT UNIQUE,
+        correlation_id TEXT,
+        routing_key    TEXT NOT NULL,
+        content_type   TEXT,
+        headers        TEXT NOT NULL,
+        body           BLOB NOT NULL,
+        published_at   INTEGER NOT NULL
+    );
+    CREATE INDEX results_age ON results (published_at);
+";
+
+/// Opens the file, with its folder and its tables, and makes every commit survive a loss of power.
+pub(super) fn open(path: &Path, busy_limit: Duration) -> Result<Connection, BrokerError> {
+    if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder).map_err(|error| storage(path, error))?;
+    }
+    let mut connection = Connection::open(path).map_err(|error| storage(path, error))?;
+    prepare(&mut connection, busy_limit).map_err(|error| storage(path, error))?;
+    migrate(&mut connection, path)?;
+    Ok(connection)
+}
+
+pub(super) fn storage(path: &Path, source: impl Into<Box<dyn std::error::Error + Send + Sync>>) -> BrokerError {
+    BrokerError::Storage { path: path.display().to_string(), source: source.into() }
+}
+
+/// With a write-ahead log, `FULL` is the weakest setting that survives a loss of power: a note whose sender was told
+/// "queued" is on the disk. Commits are shared (see [`super::storage`]), so that it is affordable.
+fn prepare(connection: &mut Connection, busy_limit: Duration) -> rusqlite::Result<()> {
+    connection.busy_timeout(busy_limit)?;
+    connection.pragma_update(None, "journal_mode", "WAL")?;
+    connection.pragma_update(None, "synchronous", "FULL")?;
+    // What customers said is overwritten once it is deleted.
+    connection.pragma_update(None, "secure_delete", "ON")?;
+    Ok(())
+}
+
+fn migrate(connection: &mut Connection, path: &Path) -> Result<(), BrokerError> {
+    let failed = |error: rusqlite::Error| storage(path, error);
+    let transaction = connection.transaction_with_behavior(TransactionBehavior::Immediate).map_err(failed)?;
+    let version: i64 = transaction.pragma_query_value(None, "user_version", |row| row.get(0)).map_err(failed)?;
+    let known = STEPS.len();
+    let done = usize::try_from(version).ok().filter(|done| *done <= known).ok_or_else(|| {
+        let why = format!("it has version {version}, this program knows {known}: use a newer program, or another file");
+        storage(path, why)
+    })?;
+    for step in &STEPS[done..] {
+        transaction.execute_batch(step).map_err(failed)?;
+    }
+    transaction.pragma_update(None, "user_version", known as i64).map_err(failed)?;
+    transaction.commit().map_err(failed)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMIT: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn the_folder_is_made_and_a_second_start_changes_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/b/queue.sqlite");
+        drop(open(&path, LIMIT).unwrap());
+        let connection = open(&path, LIMIT).unwrap();
+        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        assert_eq!(version, STEPS.len() as i64);
+    }
+
+    #[test]
+    fn a_file_of_a_newer_version_is_refused_and_left_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("queue.sqlite");
+        open(&path, LIMIT).unwrap().pragma_update(None, "user_version", 99).unwrap();
+        let error = open(&path, LIMIT).unwrap_err();
+        let source = std::error::Error::source(&error).unwrap().to_string();
+        assert!(source.contains("version 99") && source.contains("newer program"), "{source}");
+        let version: i64 =
+            Connection::open(&path).unwrap().pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        assert_eq!(version, 99);
+    }
+
+    #[test]
+    fn a_file_that_is_no_database_is_an_error_with_its_path() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("queue.sqlite");
+        std::fs::write(&path, "this is not a database, but it is long enough to be looked at".repeat(20)).unwrap();
+        assert!(open(&path, LIMIT).unwrap_err().to_string().contains("queue.sqlite"));
+    }
+}
