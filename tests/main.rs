@@ -1,5 +1,6 @@
 //! The one integration-test binary: real model, real broker, real files.
 
+mod audio;
 mod models;
 mod ops;
 mod support;

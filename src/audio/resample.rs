@@ -1,1 +1,197 @@
-//! (stub)
+//! Owns the change of sample rate: mono audio of any rate comes in pieces, 16 kHz goes out; the only user of rubato.
+//!
+//! It works as a stream, so that memory is bounded by the result and not by what was decoded. It knows nothing of
+//! containers, codecs or limits.
+
+use rubato::{
+    Fft, FixedSync, Indexing, Resampler as _,
+    audioadapter_buffers::direct::{InterleavedSlice, SequentialSlice},
+};
+
+use super::SAMPLE_RATE_HZ;
+
+/// Rates that audio really has. Outside of them a header lies, and a filter for such a ratio would be huge.
+const RATES_HZ: std::ops::RangeInclusive<u32> = 2_000..=384_000;
+
+/// Samples that a conversion step takes, at least. Longer means a steeper filter below 8 kHz.
+const STEP_SAMPLES: usize = 1_024;
+
+/// Turns one stream of mono samples into 16 kHz. Its output is as long as its input and not delayed.
+pub struct Resampler {
+    rate_hz: u32,
+    /// None where nothing is to be done.
+    fft: Option<Fft<f32>>,
+    pending: Vec<f32>,
+    step: Vec<f32>,
+    /// Samples that the filter puts in front of the audio, still to be dropped.
+    delay: usize,
+    taken: u64,
+    given: u64,
+}
+
+/// Why a stream cannot be resampled.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ResampleError {
+    #[error("no audio has a sample rate of {rate_hz} Hz")]
+    Rate { rate_hz: u32 },
+    #[error("the resampler refused its input")]
+    Step,
+}
+
+impl Resampler {
+    pub fn new(rate_hz: u32) -> Result<Self, ResampleError> {
+        if !RATES_HZ.contains(&rate_hz) {
+            return Err(ResampleError::Rate { rate_hz });
+        }
+        let fft = (rate_hz != SAMPLE_RATE_HZ)
+            .then(|| Fft::new(rate_hz as usize, SAMPLE_RATE_HZ as usize, step_samples(rate_hz), 1, FixedSync::Both))
+            .transpose()
+            .map_err(|_| ResampleError::Rate { rate_hz })?;
+        let (delay, step) = fft.as_ref().map_or((0, 0), |fft| (fft.output_delay(), fft.output_frames_max()));
+        Ok(Self { rate_hz, fft, pending: Vec::new(), step: vec![0.0; step], delay, taken: 0, given: 0 })
+    }
+
+    #[must_use]
+    pub fn rate_hz(&self) -> u32 {
+        self.rate_hz
+    }
+
+    /// Takes mono samples and appends what they yield to `out`; a fraction of a second may stay inside.
+    pub fn push(&mut self, mono: &[f32], out: &mut Vec<f32>) -> Result<(), ResampleError> {
+        self.taken += mono.len() as u64;
+        let Some(fft) = &self.fft else {
+            out.extend_from_slice(mono);
+            return Ok(());
+        };
+        let wanted = fft.input_frames_next();
+        self.pending.extend_from_slice(mono);
+        let pending = std::mem::take(&mut self.pending);
+        let mut steps = pending.chunks_exact(wanted);
+        for step in &mut steps {
+            self.step(step, out)?;
+        }
+        self.pending.extend_from_slice(steps.remainder());
+        Ok(())
+    }
+
+    /// Appends what is still inside to `out`.
+    pub fn finish(mut self, out: &mut Vec<f32>) -> Result<(), ResampleError> {
+        if self.fft.is_none() {
+            return Ok(());
+        }
+        let due = (self.taken * u64::from(SAMPLE_RATE_HZ)).div_ceil(u64::from(self.rate_hz));
+        let mut rest = std::mem::take(&mut self.pending);
+        while self.given < due {
+            let before = (self.given, self.delay);
+            self.step(&rest, out)?;
+            rest.clear();
+            if (self.given, self.delay) == before {
+                return Err(ResampleError::Step);
+            }
+        }
+        out.truncate(out.len() - (self.given - due) as usize);
+        Ok(())
+    }
+
+    /// One conversion step; a short `input` is filled up with silence.
+    fn step(&mut self, input: &[f32], out: &mut Vec<f32>) -> Result<(), ResampleError> {
+        let Some(fft) = &mut self.fft else { return Ok(()) };
+        let length = self.step.len();
+        let from = SequentialSlice::new(input, 1, input.len()).map_err(|_| ResampleError::Step)?;
+        let mut to = InterleavedSlice::new_mut(&mut self.step, 1, length).map_err(|_| ResampleError::Step)?;
+        let indexing = Indexing::new().partial_len(input.len());
+        let (_, made) = fft.process_into_buffer(&from, &mut to, Some(&indexing)).map_err(|_| ResampleError::Step)?;
+        let dropped = self.delay.min(made);
+        self.delay -= dropped;
+        out.extend_from_slice(&self.step[dropped..made]);
+        self.given += (made - dropped) as u64;
+        Ok(())
+    }
+}
+
+/// The smallest fitting step that is an even multiple of what the ratio asks for: the filter's delay is half a step,
+/// and only a whole number of samples can be taken off again.
+fn step_samples(rate_hz: u32) -> usize {
+    let unit = rate_hz / greatest_common_divisor(rate_hz, SAMPLE_RATE_HZ);
+    STEP_SAMPLES.next_multiple_of(2 * unit as usize)
+}
+
+fn greatest_common_divisor(a: u32, b: u32) -> u32 {
+    if b == 0 { a } else { greatest_common_divisor(b, a % b) }
+}
+
+impl std::fmt::Debug for Resampler {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Resampler").field("rate_hz", &self.rate_hz).finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::f32::consts::TAU;
+
+    use super::*;
+
+    fn sine(rate_hz: u32, frequency_hz: f32, seconds: f32) -> Vec<f32> {
+        let step = TAU * frequency_hz / rate_hz as f32;
+        (0..(rate_hz as f32 * seconds) as u32).map(|n| 0.5 * (step * n as f32).sin()).collect()
+    }
+
+    /// Fed in pieces of a length that divides nothing.
+    fn resampled(rate_hz: u32, audio: &[f32]) -> Vec<f32> {
+        let mut resampler = Resampler::new(rate_hz).unwrap();
+        let mut out = Vec::new();
+        for piece in audio.chunks(967) {
+            resampler.push(piece, &mut out).unwrap();
+        }
+        resampler.finish(&mut out).unwrap();
+        out
+    }
+
+    fn rms(audio: &[f32]) -> f32 {
+        (audio.iter().map(|x| x * x).sum::<f32>() / audio.len() as f32).sqrt()
+    }
+
+    #[test]
+    fn a_tone_keeps_its_pitch_its_level_and_its_place_in_time() {
+        for rate_hz in [8_000, 11_025, 12_000, 22_050, 24_000, 32_000, 44_100, 48_000, 96_000] {
+            let (out, wanted) = (resampled(rate_hz, &sine(rate_hz, 440.0, 1.0)), sine(16_000, 440.0, 1.0));
+            assert!(out.len().abs_diff(wanted.len()) <= 1, "{rate_hz} Hz: {} samples", out.len());
+            // The edges ring where the tone starts and ends at once.
+            let inner = 800..15_200;
+            let error: Vec<f32> = inner.clone().map(|n| out[n] - wanted[n]).collect();
+            assert!(rms(&error) < 0.005, "{rate_hz} Hz: off by {}", rms(&error));
+        }
+    }
+
+    #[test]
+    fn what_16_khz_cannot_carry_is_removed_and_not_folded_back() {
+        for frequency_hz in [9_000.0, 12_000.0, 20_000.0] {
+            let out = resampled(48_000, &sine(48_000, frequency_hz, 1.0));
+            assert!(rms(&out[800..15_200]) < 0.001, "{frequency_hz} Hz left {}", rms(&out[800..15_200]));
+        }
+    }
+
+    #[test]
+    fn audio_at_16_khz_passes_through_untouched() {
+        let tone = sine(16_000, 440.0, 0.3);
+        assert_eq!(resampled(16_000, &tone), tone);
+    }
+
+    #[test]
+    fn very_short_audio_keeps_its_length() {
+        for samples in [1_usize, 3, 160, 1_025, 1_026, 1_027] {
+            let out = resampled(48_000, &vec![0.1; samples]);
+            assert_eq!(out.len(), samples.div_ceil(3), "{samples} samples");
+        }
+    }
+
+    #[test]
+    fn an_impossible_rate_is_refused_before_anything_is_allocated() {
+        for rate_hz in [0, 1, 500_000, u32::MAX] {
+            assert_eq!(Resampler::new(rate_hz).unwrap_err(), ResampleError::Rate { rate_hz });
+        }
+        let odd = Resampler::new(47_999).unwrap();
+        assert!(odd.step.len() <= 32_000, "a step of {} samples", odd.step.len());
+    }
+}
