@@ -3,3 +3,4 @@
 //! With `SPRACHPOST_EVAL_DIR` set, the clips of that folder are decoded too.
 
 mod decoding;
+mod fetching;

@@ -159,8 +159,10 @@ fn loudest(samples: &[f32]) -> f32 {
     samples.chunks(LEVEL_SPAN).map(rms).fold(0.0, f32::max)
 }
 
+/// Summed in f64: a long note has more samples than f32 has digits.
 fn rms(samples: &[f32]) -> f32 {
-    (samples.iter().map(|sample| sample * sample).sum::<f32>() / samples.len().max(1) as f32).sqrt()
+    let power: f64 = samples.iter().map(|sample| f64::from(sample * sample)).sum();
+    (power / samples.len().max(1) as f64).sqrt() as f32
 }
 
 fn dbfs(level: f32) -> f32 {
