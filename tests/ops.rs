@@ -245,7 +245,7 @@ fn tracked() -> Option<Vec<PathBuf>> {
         eprintln!("SKIPPED: this is no clone, so nobody knows which files are tracked");
         return None;
     }
-    let names = String::from_utf8(output.stdout).unwrap();
+    let names = String::from_utf8_lossy(&output.stdout);
     Some(names.split('\0').filter(|name| !name.is_empty()).map(|name| root().join(name)).collect())
 }
 
