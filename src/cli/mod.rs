@@ -1,2 +1,4 @@
 //! (stub)
 pub mod models;
+
+pub mod playbook;

@@ -1,1 +1,154 @@
-//! (stub)
+//! Owns what could be answered to a note, where it goes and when to ask again: all of it from the playbook, filled with
+//! nothing but facts that were really said.
+//!
+//! Better silent than a bad dialogue: whenever the intent, the language or a fact is unsure there is a question or an
+//! abstention with its reason. Nothing here is ever sent by itself. What a customer says is data: it fills a slot and
+//! is not looked at again.
+
+use jiff::Timestamp;
+
+use crate::{
+    event::processed::{Abstained, Entity, FollowUp, Reply, Route, Transcript, Understanding},
+    note::VoiceNote,
+    private::Private,
+    understanding::playbook::{Intent, Part, Playbook, ReplyTexts, Template},
+};
+
+/// A fact longer than this is no fact.
+const FACT_CHARS_MAX: usize = 120;
+
+/// Everything that the playbook says about a note.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Suggested {
+    pub reply: Reply,
+    pub route: Route,
+    pub follow_up: Option<FollowUp>,
+}
+
+/// Looks up what to do with a note that was understood. `now` stands in where it is not known when it was sent.
+#[must_use]
+pub fn suggest(
+    playbook: &Playbook,
+    note: &VoiceNote,
+    transcript: &Transcript,
+    understanding: &Understanding,
+    now: Timestamp,
+) -> Suggested {
+    let intent = understanding.intent.as_ref().and_then(|found| playbook.intent(&found.name));
+    let route = route(playbook, intent, understanding);
+    let reply = reply(playbook, intent, transcript, understanding, &route)
+        .unwrap_or_else(|reason| Reply::Abstention { reason });
+    let follow_up = intent.and_then(|intent| intent.follow_up_after).and_then(|after| {
+        let due_at = note.sent_at.unwrap_or(now).checked_add(after).ok()?;
+        Some(FollowUp { due_at })
+    });
+    Suggested { reply, route, follow_up }
+}
+
+fn route(playbook: &Playbook, intent: Option<&Intent>, understanding: &Understanding) -> Route {
+    let grounds = &understanding.urgency.grounds;
+    let escalation = playbook.escalations.iter().find(|e| e.grounds.iter().any(|ground| grounds.contains(ground)));
+    let team = escalation
+        .and_then(|escalation| escalation.team.as_ref())
+        .or_else(|| intent.and_then(|intent| intent.team.as_ref()))
+        .or(playbook.default_team.as_ref());
+    Route { team: team.cloned(), escalate: escalation.is_some() || intent.is_some_and(|intent| intent.escalate) }
+}
+
+fn reply(
+    playbook: &Playbook,
+    intent: Option<&Intent>,
+    transcript: &Transcript,
+    understanding: &Understanding,
+    route: &Route,
+) -> Result<Reply, Abstained> {
+    if transcript.confidence < playbook.abstain.transcript_confidence_min {
+        return Err(Abstained::NothingUnderstood);
+    }
+    let intent = intent.ok_or(Abstained::IntentUnsure)?;
+    if intent.left_to_people || (route.escalate && playbook.abstain.escalated) {
+        return Err(Abstained::LeftToPeople);
+    }
+    if playbook.abstain.several_intents && holds_another_request(playbook, understanding) {
+        return Err(Abstained::SeveralIntents);
+    }
+    if intent.replies.is_empty() {
+        return Err(Abstained::NoTemplate);
+    }
+    let texts = intent.replies.get(&transcript.language).ok_or(Abstained::NoTemplateInLanguage)?;
+    // Announcing a call to somebody who asked not to be called is worse than silence.
+    if texts.calls && understanding.contact.phone_allowed == Some(false) {
+        return Err(Abstained::LeftToPeople);
+    }
+    answer(playbook, intent, texts, &transcript.language, &understanding.entities)
+}
+
+/// An alternative with a sentence of its own is a second request, unless it is of the kind that gives way.
+fn holds_another_request(playbook: &Playbook, understanding: &Understanding) -> bool {
+    let gives_way = |name: &str| playbook.intent(name).is_none_or(|intent| intent.secondary);
+    understanding.alternatives.iter().any(|other| other.evidence.is_some() && !gives_way(&other.name))
+}
+
+fn answer(
+    playbook: &Playbook,
+    intent: &Intent,
+    texts: &ReplyTexts,
+    language: &str,
+    entities: &[Entity],
+) -> Result<Reply, Abstained> {
+    let slots = texts.text.slots();
+    let missing: Vec<&str> = slots.iter().copied().filter(|slot| fact(playbook, entities, slot).is_none()).collect();
+    let template = |name: &str| format!("{}.{name}", intent.name);
+    let language = language.to_owned();
+    let Some(first) = missing.first() else {
+        return Ok(Reply::Suggestion {
+            text: fill(&texts.text, |slot| fact(playbook, entities, slot)),
+            language,
+            template: template("first"),
+            facts: slots.into_iter().map(str::to_owned).collect(),
+        });
+    };
+    // One question at a time, and none that would not lead to an answer.
+    if missing.iter().all(|slot| texts.ask.contains_key(*slot)) {
+        let text = Private::new(texts.ask[*first].as_str());
+        return Ok(Reply::Question { text, language, template: template("ask"), missing: vec![(*first).to_owned()] });
+    }
+    let plain = texts.plain.as_ref().ok_or(Abstained::FactMissing)?;
+    Ok(Reply::Suggestion { text: fill(plain, |_| None), language, template: template("plain"), facts: Vec::new() })
+}
+
+/// The one value that was said: verified where the playbook or a checksum can tell, and not contradicted in the note.
+fn fact(playbook: &Playbook, entities: &[Entity], kind: &str) -> Option<String> {
+    let checkable = playbook.entities.contains_key(kind) || kind == "iban";
+    let mut values = entities
+        .iter()
+        .filter(|entity| entity.kind == kind && (entity.verified || !checkable))
+        .map(|entity| clean(entity.value.expose()));
+    let first = values.next().filter(|value| !value.is_empty())?;
+    values.all(|other| other == first).then_some(first)
+}
+
+/// One line without control characters, invisible marks of direction among them.
+fn clean(value: &str) -> String {
+    let spaced = value.chars().map(|c| if c.is_whitespace() { ' ' } else { c });
+    let visible = spaced.filter(|c| {
+        !c.is_control()
+            && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
+    });
+    visible.take(FACT_CHARS_MAX).collect::<String>().trim().to_owned()
+}
+
+fn fill(template: &Template, fact: impl Fn(&str) -> Option<String>) -> Private {
+    let text: String = template
+        .parts()
+        .iter()
+        .map(|part| match part {
+            Part::Text(text) => text.clone(),
+            Part::Slot(slot) => fact(slot).unwrap_or_default(),
+        })
+        .collect();
+    Private::new(text)
+}
+
+#[cfg(test)]
+mod tests;

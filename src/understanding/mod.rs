@@ -1,1 +1,122 @@
-//! (stub)
+//! Owns what a transcript means: intent, urgency, facts, and how the customer wants to be reached.
+//!
+//! * [`playbook`]: what the contact centre wants to know, as a file.
+//! * [`intent`]: which of the playbook's intents a note has, or none.
+//! * [`urgency`], [`entities`], [`contact`]: what else is read from the words.
+//! * [`evaluation`]: how good all this is on labelled notes.
+//!
+//! Pure computation: no files, no clock, no randomness; a few milliseconds a note. It knows nothing of replies.
+
+pub mod contact;
+pub mod entities;
+pub mod evaluation;
+pub mod intent;
+pub mod playbook;
+pub mod text;
+pub mod urgency;
+
+use std::collections::BTreeMap;
+
+use jiff::Timestamp;
+
+use self::{
+    intent::{Candidate, IntentClassifier},
+    playbook::{EntityRule, Playbook},
+    urgency::UrgencyRules,
+};
+use crate::{
+    event::processed::{Intent, Transcript, Understanding, UrgencyLevel},
+    private::Private,
+};
+
+/// Less likely than this, an intent is no alternative.
+const ALTERNATIVE_CONFIDENCE_MIN: f32 = 0.15;
+const ALTERNATIVES_MAX: usize = 3;
+
+/// Reads notes in the light of one playbook. Shared between threads; trained once, at start.
+#[derive(Debug)]
+pub struct Understander {
+    intents: Vec<Known>,
+    classifier: IntentClassifier,
+    urgency: UrgencyRules,
+    entities: BTreeMap<String, EntityRule>,
+}
+
+/// What has to be known of an intent here.
+#[derive(Debug)]
+struct Known {
+    name: String,
+    urgency: Option<UrgencyLevel>,
+    secondary: bool,
+}
+
+impl Understander {
+    /// Learns the playbook's examples. Cannot fail: a playbook that exists is valid.
+    #[must_use]
+    pub fn train(playbook: &Playbook) -> Self {
+        let known = |intent: &playbook::Intent| Known {
+            name: intent.name.clone(),
+            urgency: intent.urgency,
+            secondary: intent.secondary,
+        };
+        Self {
+            intents: playbook.intents.iter().map(known).collect(),
+            classifier: IntentClassifier::train(playbook),
+            urgency: UrgencyRules::new(playbook),
+            entities: playbook.entities.clone(),
+        }
+    }
+
+    #[must_use]
+    pub fn classifier(&self) -> &IntentClassifier {
+        &self.classifier
+    }
+
+    /// As [`Self::understand_at`] where it is not known when the note was sent: relative dates are left out.
+    #[must_use]
+    pub fn understand(&self, transcript: &Transcript) -> Understanding {
+        self.understand_at(transcript, None)
+    }
+
+    /// Reads one transcript. "Morgen" is the day after `sent_at`.
+    #[must_use]
+    pub fn understand_at(&self, transcript: &Transcript, sent_at: Option<Timestamp>) -> Understanding {
+        let note = transcript.text.expose();
+        let words = text::words(note);
+        let candidates = self.classifier.classify(note);
+        let chosen = self.choose(&candidates);
+        let known = chosen.map(|candidate| &self.intents[candidate.intent]);
+        Understanding {
+            intent: chosen.map(|candidate| self.shown(candidate, note, true)),
+            alternatives: self.alternatives(&candidates, chosen, note),
+            urgency: self.urgency.assess(note, &words, known.map(|known| (known.name.as_str(), known.urgency))),
+            entities: entities::find(transcript, &words, &self.entities, sent_at),
+            contact: contact::preferences(note),
+            sentiment: None,
+        }
+    }
+
+    /// The surest; one that gives way only if there is no other.
+    fn choose<'a>(&self, candidates: &'a [Candidate]) -> Option<&'a Candidate> {
+        let mut sure = candidates.iter().filter(|candidate| candidate.sure);
+        let first = sure.clone().next()?;
+        Some(sure.find(|candidate| !self.intents[candidate.intent].secondary).unwrap_or(first))
+    }
+
+    /// Those that are sure in a sentence of their own first, with that sentence; then what it may also be.
+    fn alternatives(&self, candidates: &[Candidate], chosen: Option<&Candidate>, note: &str) -> Vec<Intent> {
+        let others = || candidates.iter().filter(|other| chosen.is_none_or(|chosen| chosen.intent != other.intent));
+        let second = |other: &Candidate| other.sure && chosen.is_some_and(|chosen| chosen.evidence != other.evidence);
+        let seconds = others().filter(|other| second(other)).map(|other| self.shown(other, note, true));
+        let rest = others().filter(|other| !second(other) && other.confidence >= ALTERNATIVE_CONFIDENCE_MIN);
+        seconds.chain(rest.map(|other| self.shown(other, note, false))).take(ALTERNATIVES_MAX).collect()
+    }
+
+    fn shown(&self, candidate: &Candidate, note: &str, with_evidence: bool) -> Intent {
+        Intent {
+            name: self.intents[candidate.intent].name.clone(),
+            confidence: candidate.confidence,
+            evidence: with_evidence.then(|| Private::new(&note[candidate.evidence.clone()])),
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! `sprachpost playbook`: check, try out and start playbooks. Written for team leads, not for engineers.
+
+use std::{
+    fmt::Write as _,
+    path::{Path, PathBuf},
+    process::ExitCode,
+};
+
+use anyhow::Context;
+use clap::{Args, Subcommand};
+
+use crate::understanding::{
+    Understander,
+    evaluation::{self, LabelledNote, Scores, SelfTest},
+    playbook::{Playbook, PlaybookErrors},
+};
+
+/// The exit code for a playbook or a file of notes that cannot be used.
+const EXIT_CONFIGURATION: u8 = 2;
+/// How many sentences of a confused pair are shown.
+const SENTENCES_SHOWN: usize = 3;
+const PAIRS_SHOWN: usize = 8;
+
+/// Check, try out and start playbooks.
+#[derive(Debug, Args)]
+pub struct PlaybookArgs {
+    #[command(subcommand)]
+    command: PlaybookCommand,
+}
+
+#[derive(Debug, Subcommand)]
+enum PlaybookCommand {
+    /// Say whether a playbook is valid, and what is in it.
+    Check {
+        /// The playbook; left out: the one that comes with the program.
+        file: Option<PathBuf>,
+    },
+    /// Print a valid playbook without intents, to be continued.
+    Template {
+        /// Language of the playbook: de or en.
+        #[arg(long, default_value = "de", value_parser = ["de", "en"])]
+        language: String,
+    },
+    /// Find out how well a playbook's own examples are told apart.
+    Test {
+        /// The playbook; left out: the one that comes with the program.
+        file: Option<PathBuf>,
+        /// Print JSON for machines.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Measure a playbook on notes of which somebody said what they are.
+    #[command(long_about = "Measure a playbook on labelled notes: one JSON object a line with `text` and `intent` \
+        (null for a note that is none of the intents), and optionally `language`.")]
+    Evaluate {
+        /// The labelled notes, one JSON object a line.
+        notes: PathBuf,
+        /// The playbook; left out: the one that comes with the program.
+        #[arg(long)]
+        playbook: Option<PathBuf>,
+        /// Print JSON for machines: shares from 0 to 1.
+        #[arg(long)]
+        json: bool,
+    },
+}
+
+/// Runs the command and prints to standard output; an unusable file is told on standard error with exit code 2.
+pub fn run(args: PlaybookArgs) -> anyhow::Result<ExitCode> {
+    let printed = match args.command {
+        PlaybookCommand::Template { language } => Ok(Playbook::starter(&language).unwrap_or_default().to_owned()),
+        PlaybookCommand::Check { file } => load(file.as_deref()).map(|playbook| describe(&playbook)),
+        PlaybookCommand::Test { file, json } => test(file.as_deref(), json),
+        PlaybookCommand::Evaluate { notes, playbook, json } => evaluate(&notes, playbook.as_deref(), json),
+    };
+    Ok(match printed {
+        Ok(text) => {
+            print!("{text}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::from(EXIT_CONFIGURATION)
+        }
+    })
+}
+
+fn load(file: Option<&Path>) -> Result<Playbook, anyhow::Error> {
+    let loaded: Result<Playbook, PlaybookErrors> = file.map_or_else(Playbook::builtin, Playbook::load);
+    loaded.map_err(|errors| {
+        let faults = if errors.problems.len() == 1 { "fault" } else { "faults" };
+        anyhow::anyhow!("{errors}\n{} {faults}: correct the lines named above and check again", errors.problems.len())
+    })
+}
+
+fn test(file: Option<&Path>, json: bool) -> anyhow::Result<String> {
+    let playbook = load(file)?;
+    let result = evaluation::self_test(&playbook, &Understander::train(&playbook));
+    if json {
+        return Ok(serde_json::to_string_pretty(&result)? + "\n");
+    }
+    Ok(report(&playbook, &result))
+}
+
+fn evaluate(notes: &Path, playbook: Option<&Path>, json: bool) -> anyhow::Result<String> {
+    let playbook = load(playbook)?;
+    let text = std::fs::read_to_string(notes)
+        .with_context(|| format!("{} cannot be read; check the path", notes.display()))?;
+    let notes = parse_notes(&text, &notes.display().to_string())?;
+    let scores = evaluation::evaluate(&playbook, &Understander::train(&playbook), &notes);
+    if json {
+        return Ok(serde_json::to_string_pretty(&scores)? + "\n");
+    }
+    Ok(describe_scores(&scores))
+}
+
+fn parse_notes(text: &str, file: &str) -> anyhow::Result<Vec<LabelledNote>> {
+    let mut notes = Vec::new();
+    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
+        // The parser's own words could repeat what a customer said; where it stopped is enough.
+        let note = serde_json::from_str(line).map_err(|error| {
+            let column = error.column();
+            anyhow::anyhow!(
+                "{file}:{}:{column}: not a labelled note; each line is a JSON object with `text` and `intent`",
+                index + 1
+            )
+        })?;
+        notes.push(note);
+    }
+    anyhow::ensure!(!notes.is_empty(), "{file} holds no notes; each line is a JSON object with `text` and `intent`");
+    Ok(notes)
+}
+
+fn describe(playbook: &Playbook) -> String {
+    let mut out = String::new();
+    let examples: usize = playbook.intents.iter().map(|intent| intent.examples.len()).sum();
+    let (intents, teams) = (playbook.intents.len(), playbook.teams.len());
+    line(&mut out, format_args!("The playbook is valid: {intents} intents, {examples} examples, {teams} teams."));
+    if playbook.intents.is_empty() {
+        line(&mut out, format_args!("Without intents every note goes to people: add [[intent]] tables."));
+    }
+    for intent in &playbook.intents {
+        let team = intent.team.as_ref().or(playbook.default_team.as_ref()).map_or("nobody", String::as_str);
+        let languages: Vec<&str> = intent.replies.keys().map(String::as_str).collect();
+        let reply = match (intent.left_to_people, languages.is_empty()) {
+            (true, _) => "left to people".to_owned(),
+            (false, true) => "no reply".to_owned(),
+            (false, false) => format!("replies in {}", languages.join(", ")),
+        };
+        let escalates = if intent.escalate { ", escalates" } else { "" };
+        let name = &intent.name;
+        let count = intent.examples.len();
+        line(&mut out, format_args!("  {name:<20} {count:>3} examples, to {team}, {reply}{escalates}"));
+    }
+    for warning in &playbook.warnings {
+        line(&mut out, format_args!("Worth a look: {warning}"));
+    }
+    out
+}
+
+fn report(playbook: &Playbook, result: &SelfTest) -> String {
+    let mut out = String::new();
+    if result.examples == 0 {
+        return "The playbook has no examples, so there is nothing to test: add [[intent]] tables.\n".to_owned();
+    }
+    line(&mut out, format_args!("Each example was judged by a reader that had not seen it ({}).\n", result.examples));
+    line(&mut out, format_args!("  recognised                 {:>4}", percent(result.accuracy)));
+    line(&mut out, format_args!("  sure enough to act on      {:>4}", percent(result.coverage)));
+    line(&mut out, format_args!("  right, where it was sure   {:>4}", percent(result.right)));
+    line(&mut out, format_args!("  confidence is off by       {:>4}", percent(result.calibration_error)));
+    line(
+        &mut out,
+        format_args!("\nSure means a confidence of {:.2} or more. The rest goes to people.", result.confidence_min),
+    );
+
+    line(&mut out, format_args!("\nIntents, the weakest first:"));
+    let mut intents: Vec<_> = result.intents.iter().collect();
+    intents.sort_by(|a, b| a.recognised.total_cmp(&b.recognised));
+    for intent in intents {
+        let few = if intent.examples < 5 { "  ← too few examples, give it at least 5" } else { "" };
+        let (name, share) = (&intent.name, percent(intent.recognised));
+        line(&mut out, format_args!("  {name:<20} {share:>4} of {} examples{few}", intent.examples));
+    }
+    if !result.confused.is_empty() {
+        line(&mut out, format_args!("\nMost often confused (clearer or more examples help):"));
+    }
+    for pair in result.confused.iter().take(PAIRS_SHOWN) {
+        line(&mut out, format_args!("  {} taken for {}, {} times:", pair.is, pair.taken_for, pair.examples.len()));
+        for sentence in pair.examples.iter().take(SENTENCES_SHOWN) {
+            line(&mut out, format_args!("    „{sentence}“"));
+        }
+    }
+    if !result.contradictions.is_empty() {
+        line(&mut out, format_args!("\nNearly the same example under two intents (decide for one):"));
+    }
+    for pair in &result.contradictions {
+        let ([left, right], [a, b]) = (&pair.intents, &pair.examples);
+        line(&mut out, format_args!("  {left}: „{a}“\n  {right}: „{b}“"));
+    }
+    for warning in &playbook.warnings {
+        line(&mut out, format_args!("Worth a look: {warning}"));
+    }
+    out
+}
+
+fn describe_scores(scores: &Scores) -> String {
+    let mut out = String::new();
+    let (in_scope, out_of_scope) = (scores.in_scope, scores.out_of_scope);
+    line(&mut out, format_args!("{in_scope} notes with an intent, {out_of_scope} with none.\n"));
+    line(&mut out, format_args!("  recognised, sure or not         {:>4}", percent(scores.accuracy)));
+    line(&mut out, format_args!("  sure enough to act on           {:>4}", percent(scores.auto)));
+    line(&mut out, format_args!("  right, where it was sure        {:>4}", percent(scores.right)));
+    line(&mut out, format_args!("  none, but taken for an intent   {:>4}", percent(scores.leaked)));
+    line(&mut out, format_args!("  confidence is off by            {:>4}", percent(scores.calibration_error)));
+    out
+}
+
+fn percent(share: f32) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
+fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
+    // Writing to a string cannot fail.
+    let _ = writeln!(out, "{text}");
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_faulty_line_of_notes_is_named_but_not_repeated() {
+        let error = parse_notes("{\"text\": \"a\", \"intent\": null}\n{\"text\": \"Meine Nummer ist 4711\"", "n.jsonl");
+        let shown = format!("{:#}", error.unwrap_err());
+        assert!(shown.starts_with("n.jsonl:2:") && !shown.contains("4711"), "{shown}");
+    }
+
+    #[test]
+    fn the_page_for_a_team_lead_speaks_no_mathematics() {
+        let playbook = Playbook::builtin().unwrap();
+        let page = report(&playbook, &evaluation::self_test(&playbook, &Understander::train(&playbook)));
+        assert!(page.contains("recognised") && page.contains("Intents, the weakest first:"), "{page}");
+        for word in ["cross", "F1", "logit", "NaN"] {
+            assert!(!page.contains(word), "{word}: {page}");
+        }
+    }
+
+    #[test]
+    fn what_a_check_prints_names_every_intent_with_its_team() {
+        let page = describe(&Playbook::builtin().unwrap());
+        assert!(page.starts_with("The playbook is valid: 14 intents,"), "{page}");
+        assert!(page.contains("complaint") && page.contains("to beschwerde, left to people, escalates"), "{page}");
+    }
+}

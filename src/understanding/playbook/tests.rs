@@ -1,0 +1,139 @@
+use super::*;
+
+fn faults(text: &str) -> Vec<String> {
+    match Playbook::parse(text, "p.toml") {
+        Ok(_) => Vec::new(),
+        Err(errors) => errors.to_string().lines().map(str::to_owned).collect(),
+    }
+}
+
+#[test]
+fn the_builtin_playbook_is_complete() {
+    let playbook = Playbook::builtin().unwrap_or_else(|errors| panic!("{errors}"));
+    assert!(playbook.warnings.is_empty(), "{:?}", playbook.warnings);
+    assert_eq!(playbook.intents.len(), 14);
+    for intent in &playbook.intents {
+        assert!(intent.examples.len() >= 12, "{}", intent.name);
+        assert!(intent.team.is_some() && intent.description.is_some(), "{}", intent.name);
+        assert!(
+            intent.left_to_people || ["de", "en"].iter().all(|l| intent.replies.contains_key(*l)),
+            "{}",
+            intent.name
+        );
+    }
+}
+
+#[test]
+fn a_starter_is_valid_and_takes_intents_at_its_end() {
+    for language in ["de", "en"] {
+        let starter = Playbook::starter(language).unwrap();
+        assert!(Playbook::parse(starter, "starter").unwrap().intents.is_empty());
+        let grown = format!("{starter}\n[[intent]]\nname = \"hello\"\nexamples = [\"Hallo ihr\", \"Guten Tag\"]\n");
+        let playbook = Playbook::parse(&grown, "grown").unwrap_or_else(|errors| panic!("{errors}"));
+        assert_eq!((playbook.intents.len(), playbook.language.as_str()), (1, language));
+    }
+    assert!(Playbook::starter("fr").is_none());
+}
+
+#[test]
+fn the_smallest_playbook_is_one_line() {
+    let playbook = Playbook::parse("version = 1", "p.toml").unwrap();
+    assert!(playbook.intents.is_empty() && playbook.teams.is_empty());
+}
+
+#[test]
+fn every_fault_is_named_with_line_column_and_field_in_one_go() {
+    let text = r#"version = 1
+teams = ["technik"]
+default_team = "nirgends"
+[[intent]]
+name = "Große Störung"
+examples = ["geht nicht"]
+team = "vertrag"
+follow_up_after = "bald"
+[intent.reply.de]
+text = "Hallo {kundennumer}"
+[[intent]]
+name = "leer"
+examples = []
+[[intent]]
+name = "leer"
+examples = ["a", "  "]
+[intent.reply.deutsch]
+text = "offen {"
+[[urgency]]
+name = "wut"
+level = "high"
+patterns = ['(']
+[[escalation]]
+name = "x"
+grounds = ["unbekannt"]
+"#;
+    insta::assert_snapshot!(faults(text).join("\n"));
+}
+
+#[test]
+fn a_word_that_the_format_does_not_know_is_named_with_its_place() {
+    for (text, place) in [
+        (
+            "version = 1\n[[intent]]\nname = \"a\"\nexamples = [\"b\"]\nteem = \"c\"",
+            "p.toml: line 5, column 1: intent[0]",
+        ),
+        ("version = 1\n[[urgency]]\nname = \"a\"\nlevel = \"hoch\"", "p.toml: line 4, column 9: urgency[0].level"),
+        ("version = 1\n[[intent]]\nname = 5\nexamples = []", "p.toml: line 3, column 8: intent[0].name"),
+        ("version = 1\nx", "p.toml: line 2, column 2: "),
+        ("", "p.toml: line 1, column 1: "),
+        ("version = 2", "p.toml: line 1, column 11: version"),
+    ] {
+        let faults = faults(text);
+        assert!(faults.first().is_some_and(|fault| fault.starts_with(place)), "{text}: {faults:?}");
+    }
+}
+
+#[test]
+fn few_and_doubled_examples_are_warned_about() {
+    let text = "version = 1\n[[intent]]\nname = \"a\"\nexamples = [\"Störung!\"]\n[[intent]]\nname = \"b\"\n\
+                examples = [\"stoerung\", \"1\", \"2\", \"3\", \"4\"]\n";
+    let warnings: Vec<String> = Playbook::parse(text, "p").unwrap().warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        warnings,
+        [
+            "line 7, column 13: intent[1].examples[0]: this example is also an example of \"a\"",
+            "line 4, column 12: intent[0].examples: with 1 of at least 5 examples it is recognised by luck",
+        ]
+    );
+}
+
+#[test]
+fn a_follow_up_is_hours_days_or_weeks() {
+    let after = |text: &str| {
+        let toml = format!("version = 1\n[[intent]]\nname = \"a\"\nexamples = [\"b\"]\nfollow_up_after = \"{text}\"");
+        Playbook::parse(&toml, "p").ok().and_then(|playbook| playbook.intents[0].follow_up_after)
+    };
+    assert_eq!(after("7d"), Some(SignedDuration::from_hours(168)));
+    assert_eq!(
+        (after("48h"), after("2w")),
+        (Some(SignedDuration::from_hours(48)), Some(SignedDuration::from_hours(336)))
+    );
+    for wrong in ["", "7", "d", "-1d", "0h", "7m", "400d", "99999999999999999999w", "7ä"] {
+        assert_eq!(after(wrong), None, "{wrong}");
+    }
+}
+
+#[test]
+fn a_reply_that_announces_a_call_is_noticed() {
+    let calls = |text: &str, flag: &str| {
+        let toml = format!(
+            "version = 1\n[[intent]]\nname = \"a\"\nexamples = [\"b\"]\n[intent.reply.de]\ntext = \"{text}\"\n{flag}"
+        );
+        Playbook::parse(&toml, "p").unwrap().intents[0].replies["de"].calls
+    };
+    assert!(calls("Wir rufen Sie zurück.", "") && calls("Unser Rückruf kommt.", "") && calls("Zu {phone}", ""));
+    assert!(!calls("Wir schreiben Ihnen.", "") && !calls("Wir rufen Sie nicht an.", "calls = false"));
+}
+
+#[test]
+fn an_expression_that_would_eat_the_memory_is_refused() {
+    let faults = faults("version = 1\n[entities.x]\npattern = '((a{1000}){1000}){1000}'");
+    assert!(faults[0].contains("entities.x.pattern: the expression is too large"), "{faults:?}");
+}
