@@ -6,9 +6,10 @@ use std::{
 };
 
 use symphonia::core::{
+    audio::Channels,
     codecs::{
         CodecParameters,
-        audio::{AudioDecoder, AudioDecoderOptions},
+        audio::{AudioCodecParameters, AudioDecoder, AudioDecoderOptions},
     },
     errors::Error as Symphonia,
     formats::{FormatReader, TrackType},
@@ -21,6 +22,9 @@ use super::{
     sink::{Audio, Sink},
     sniff::{self, Container},
 };
+
+/// Samples over all channels for which a decoder may reserve memory at the word of a header. FLAC needs half of it.
+const PACKET_SAMPLES_MAX: u64 = 1 << 20;
 
 /// Some readers answer the same error for ever on bytes that they cannot pass.
 const ERRORS_IN_A_ROW_MAX: u32 = 64;
@@ -98,6 +102,10 @@ impl Job<'_> {
         let mut refusal = None;
         for track in reader.tracks() {
             let Some(CodecParameters::Audio(parameters)) = &track.codec_params else { continue };
+            if packet_samples(parameters) > PACKET_SAMPLES_MAX {
+                refusal = refusal.or_else(|| Some(DecodeError::corrupt("its packets would be larger than any are")));
+                continue;
+            }
             match CODECS.make_audio_decoder(parameters, &AudioDecoderOptions::default()) {
                 Ok(decoder) => return Ok(Voice { track: track.id, frames: track.num_frames.unwrap_or(0), decoder }),
                 Err(Symphonia::Unsupported(_)) => refusal = refusal.or_else(|| self.unsupported_codec()),
@@ -119,6 +127,12 @@ impl Job<'_> {
         };
         DecodeError::UnsupportedCodec { container: self.container.name(), codec: codec.to_owned() }
     }
+}
+
+/// What a decoder reserves memory for when it is made: the header's word, which may be a lie.
+fn packet_samples(parameters: &AudioCodecParameters) -> u64 {
+    let channels = parameters.channels.as_ref().map_or(1, Channels::count) as u64;
+    parameters.max_frames_per_packet.unwrap_or(1).saturating_mul(channels)
 }
 
 /// The track that is listened to, and its decoder.

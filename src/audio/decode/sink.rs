@@ -6,6 +6,9 @@ use symphonia::core::audio::GenericAudioBufferRef;
 use super::{Config, DecodeError};
 use crate::audio::{Pcm, SAMPLE_RATE_HZ, resample::Resampler};
 
+/// Frames that are converted at a time: a crafted file may hold all of its audio in one packet.
+const SLICE_FRAMES: usize = 1 << 14;
+
 pub(super) struct Sink<'a> {
     limits: &'a Config,
     /// For the rate of the stream that is being heard; chained streams may change it.
@@ -47,11 +50,14 @@ impl<'a> Sink<'a> {
             return Ok(());
         }
         self.count(decoded.frames() as u64, channels as u64, rate_hz)?;
-        decoded.copy_to_vec_interleaved(&mut self.interleaved);
-        self.mono.clear();
-        self.mono.extend(self.interleaved.chunks_exact(channels).map(mixed));
         let mut resampler = self.resampler_for(rate_hz)?;
-        resampler.push(&self.mono, &mut self.out)?;
+        for start in (0..decoded.frames()).step_by(SLICE_FRAMES) {
+            let end = decoded.frames().min(start + SLICE_FRAMES);
+            decoded.slice(start..end).copy_to_vec_interleaved(&mut self.interleaved);
+            self.mono.clear();
+            self.mono.extend(self.interleaved.chunks_exact(channels).map(mixed));
+            resampler.push(&self.mono, &mut self.out)?;
+        }
         self.resampler = Some(resampler);
         Ok(())
     }

@@ -150,3 +150,17 @@ fn every_error_is_one_plain_sentence_without_content() {
         assert_eq!(error.disposition(), Disposition::Fail);
     }
 }
+
+#[test]
+fn a_packet_size_that_no_codec_has_is_refused_before_memory_is_reserved() {
+    let mut caf = b"caff\0\x01\0\0desc".to_vec();
+    caf.extend(32_u64.to_be_bytes());
+    caf.extend(16_000_f64.to_be_bytes());
+    caf.extend(b"lpcm");
+    // Flags, bytes and frames a packet, channels, bits.
+    caf.extend([0, 2, u32::MAX, 1, 16].map(u32::to_be_bytes).as_flattened());
+    caf.extend(b"data");
+    caf.extend(104_u64.to_be_bytes());
+    caf.extend([0; 104]);
+    assert_eq!(refused(&caf, &Config::default()).reason(), Reason::CorruptAudio);
+}
