@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    io::Write as _,
     path::{Path, PathBuf},
     time::{Duration, Instant},
 };
@@ -51,7 +52,9 @@ fn own_clips() -> Vec<(Clip, Vec<u8>)> {
 /// The clips of the evaluation folder, or nothing and a word about it.
 fn eval_clips(test: &str) -> Vec<(Clip, Vec<u8>)> {
     let Some(folder) = std::env::var_os("SPRACHPOST_EVAL_DIR").map(PathBuf::from) else {
-        eprintln!("SKIPPED in part: {test} runs on tests/clips only, because SPRACHPOST_EVAL_DIR is not set");
+        // Written past the test harness, which keeps to itself what a test that passes prints.
+        let skipped = format!("SKIPPED in part: {test} runs on tests/clips only, as SPRACHPOST_EVAL_DIR is not set\n");
+        std::io::stderr().write_all(skipped.as_bytes()).unwrap();
         return Vec::new();
     };
     clips(&folder)
