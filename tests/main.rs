@@ -3,4 +3,7 @@
 mod audio;
 mod models;
 mod ops;
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
+
+mod broker;
 mod support;

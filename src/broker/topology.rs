@@ -37,8 +37,7 @@ pub mod header {
     pub const ROUTING_KEY: &str = "sprachpost-routing-key";
 
     /// All of the above: the queue's own notes, which no receiver of a message sees.
-    pub const INTERNAL: [&str; 8] =
-        [ATTEMPT, EXHAUSTED, QUEUED_AT, REASON, STAGE, FIRST_AT, LAST_AT, ROUTING_KEY];
+    pub const INTERNAL: [&str; 8] = [ATTEMPT, EXHAUSTED, QUEUED_AT, REASON, STAGE, FIRST_AT, LAST_AT, ROUTING_KEY];
 }
 
 /// The queue in which retries wait for `delay_s` seconds.

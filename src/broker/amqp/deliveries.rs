@@ -94,7 +94,7 @@ impl Consumer {
             acker: Some(acker),
             publisher: self.publisher.clone(),
             config: self.config.clone(),
-            _channel: self.channel.clone(),
+            channel: self.channel.clone(),
             _slot: slot,
         }
     }
@@ -169,7 +169,7 @@ struct NoteDelivery {
     publisher: Arc<Publisher>,
     config: Arc<Config>,
     /// Open as long as one of its deliveries can be settled.
-    _channel: Channel,
+    channel: Channel,
     _slot: OwnedSemaphorePermit,
 }
 
@@ -273,7 +273,7 @@ impl Drop for NoteDelivery {
     fn drop(&mut self) {
         let Some(acker) = self.acker.take().filter(Acker::usable) else { return };
         let Ok(runtime) = Handle::try_current() else { return };
-        let channel = self._channel.clone();
+        let channel = self.channel.clone();
         runtime.spawn(async move {
             let _ = acker.reject(BasicRejectOptions { requeue: true }).await;
             drop(channel);

@@ -33,13 +33,23 @@ enum State {
     Closed,
 }
 
+impl State {
+    fn up(connection: &Arc<Connection>) -> Self {
+        Self::Up { connection: connection.clone(), blocked: connection.status().blocked() }
+    }
+}
+
 impl Link {
     /// Connects and declares the topology, then keeps both up.
-    pub(super) async fn open(purpose: &'static str, address: Address, config: Arc<Config>) -> Result<Self, BrokerError> {
+    pub(super) async fn open(
+        purpose: &'static str,
+        address: Address,
+        config: Arc<Config>,
+    ) -> Result<Self, BrokerError> {
         let supervisor = Supervisor { purpose, address: address.clone(), config, stop: CancellationToken::new() };
         let stop = supervisor.stop.clone();
-        let connection = supervisor.connect().await?;
-        let (states, state) = watch::channel(State::Down { why: "just opened".to_owned() });
+        let connection = Arc::new(supervisor.connect().await?);
+        let (states, state) = watch::channel(State::up(&connection));
         tokio::spawn(supervisor.keep_up(connection, states));
         Ok(Self { address, state, _stop_on_drop: stop.clone().drop_guard(), stop })
     }
@@ -122,19 +132,19 @@ impl Supervisor {
         Ok(connection)
     }
 
-    async fn keep_up(self, first: Connection, states: watch::Sender<State>) {
+    async fn keep_up(self, first: Arc<Connection>, states: watch::Sender<State>) {
         let mut connection = Some(first);
         while let Some(up) = connection.take() {
             let why = tokio::select! {
                 () = self.stop.cancelled() => break,
-                why = self.watch(Arc::new(up), &states) => why,
+                why = self.watch(up, &states) => why,
             };
             tracing::warn!(broker = self.address.shown(), purpose = self.purpose, why, "the connection was lost");
             states.send_replace(State::Down { why });
             let lost_at = Instant::now();
             connection = tokio::select! {
                 () = self.stop.cancelled() => break,
-                connection = self.reconnect(&states) => Some(connection),
+                connection = self.reconnect(&states) => Some(Arc::new(connection)),
             };
             let down_s = lost_at.elapsed().as_secs_f64();
             tracing::info!(broker = self.address.shown(), purpose = self.purpose, down_s, "the connection is back");
@@ -145,7 +155,7 @@ impl Supervisor {
     /// Publishes the connection's state until it is lost, and says why.
     async fn watch(&self, connection: Arc<Connection>, states: &watch::Sender<State>) -> String {
         let mut events = Box::pin(connection.events_listener());
-        states.send_replace(State::Up { connection: connection.clone(), blocked: connection.status().blocked() });
+        states.send_replace(State::up(&connection));
         let mut why = "the broker closed it".to_owned();
         while connection.status().connected() {
             match next_event(&mut events).await {
@@ -170,8 +180,7 @@ impl Supervisor {
         loop {
             tokio::time::sleep(jittered(pause)).await;
             pause = (pause * 2).min(pause_max);
-            // Cheaper than an attempt, and it leaves nothing behind when nobody answers.
-            if !self.address.accepts_connections(self.config.connect_limit()).await {
+            if !self.address.answers(self.config.connect_limit()).await {
                 continue;
             }
             match self.connect().await {

@@ -64,7 +64,7 @@ pub(super) fn from_wire(delivery: lapin::message::Delivery) -> FromWire {
     let properties = delivery.properties;
     let mut all: BTreeMap<String, String> = BTreeMap::new();
     let mut internal = Internal::default();
-    for (name, value) in properties.headers().iter().flat_map(|table| table.inner()) {
+    for (name, value) in properties.headers().iter().flat_map(FieldTable::inner) {
         let Some(value) = text(value) else { continue };
         if name.as_str() == "x-delivery-count" {
             internal.delivery_count = value.parse().unwrap_or(0);
@@ -143,13 +143,8 @@ mod tests {
     use super::*;
 
     fn read(headers: FieldTable, routing_key: &str) -> FromWire {
-        let mut delivery = lapin::message::Delivery::mock(
-            1,
-            "sprachpost.notes".into(),
-            routing_key.into(),
-            false,
-            b"body".to_vec(),
-        );
+        let mut delivery =
+            lapin::message::Delivery::mock(1, "sprachpost.notes".into(), routing_key.into(), false, b"body".to_vec());
         delivery.properties = BasicProperties::default().with_headers(headers).with_timestamp(1_700_000_000);
         from_wire(delivery)
     }

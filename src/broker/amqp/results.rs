@@ -25,14 +25,9 @@ pub(super) struct Subscribed {
 }
 
 impl Subscribed {
-    pub(super) async fn open(
-        link: Arc<Link>,
-        connection: Arc<Connection>,
-        pattern: &str,
-    ) -> Result<Self, BrokerError> {
-        let pattern = ShortString::try_new(pattern).map_err(|_| BrokerError::InvalidSetting {
-            why: "the pattern is longer than 255 bytes".to_owned(),
-        })?;
+    pub(super) async fn open(link: Arc<Link>, connection: Arc<Connection>, pattern: &str) -> Result<Self, BrokerError> {
+        let pattern = ShortString::try_new(pattern)
+            .map_err(|_| BrokerError::InvalidSetting { why: "the pattern is longer than 255 bytes".to_owned() })?;
         let channel = connection.create_channel().await.map_err(failed("open a channel"))?;
         channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.map_err(failed("limit its deliveries"))?;
         let options = QueueDeclareOptions::exclusive().auto_delete();

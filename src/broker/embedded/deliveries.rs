@@ -104,7 +104,11 @@ impl Drop for Held {
         let Some(claim) = self.claim.take() else { return };
         let (begun, signal) = (self.begun, self.signal.clone());
         self.storage.write_later(move |connection| {
-            if begun { claim.release(connection)? } else { claim.hand_back(connection)? };
+            if begun {
+                claim.release(connection)?
+            } else {
+                claim.hand_back(connection)?
+            };
             signal.notify();
             Ok(())
         });
@@ -148,9 +152,7 @@ impl Delivery for FileDelivery {
             }
             Settlement::DeadLetter(cause) => {
                 let (reason, stage) = (cause.reason.as_str(), cause.stage.as_str());
-                self.held
-                    .settle(move |claim, connection| claim.bury(connection, Timestamp::now(), reason, stage))
-                    .await
+                self.held.settle(move |claim, connection| claim.bury(connection, Timestamp::now(), reason, stage)).await
             }
         }
     }

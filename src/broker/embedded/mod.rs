@@ -95,9 +95,7 @@ impl Broker for Embedded {
                 }
             }
             Exchange::Results => {
-                self.storage
-                    .write(move |connection| results::append(connection, &message, Timestamp::now()))
-                    .await?;
+                self.storage.write(move |connection| results::append(connection, &message, Timestamp::now())).await?;
                 self.results.notify();
             }
         }

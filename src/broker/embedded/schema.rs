@@ -109,7 +109,7 @@ fn migrate(connection: &mut Connection, path: &Path) -> Result<(), BrokerError> 
     for step in &STEPS[done..] {
         transaction.execute_batch(step).map_err(failed)?;
     }
-    transaction.pragma_update(None, "user_version", known as i64).map_err(failed)?;
+    transaction.pragma_update(None, "user_version", known as u32).map_err(failed)?;
     transaction.commit().map_err(failed)
 }
 
@@ -125,8 +125,8 @@ mod tests {
         let path = folder.path().join("a/b/queue.sqlite");
         drop(open(&path, LIMIT).unwrap());
         let connection = open(&path, LIMIT).unwrap();
-        let version: i64 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
-        assert_eq!(version, STEPS.len() as i64);
+        let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
+        assert_eq!(version, STEPS.len() as u32);
     }
 
     #[test]

@@ -43,7 +43,8 @@ type Reply = Box<dyn FnOnce(Option<Failure>) + Send>;
 /// Does a job on the connection, or passes on why there is none. Says whether to keep what it did.
 type Work = Box<dyn FnOnce(Result<&Connection, Failure>) -> (Keep, Reply) + Send>;
 
-#[derive(PartialEq)]
+type Upkeep = Box<dyn FnMut(&Connection) -> rusqlite::Result<()> + Send>;
+
 enum Keep {
     Yes,
     No,
@@ -124,7 +125,9 @@ impl Storage {
         match tokio::time::timeout(self.shared.answer_limit, answered).await {
             Ok(Ok(outcome)) => outcome.map_err(|error| unusable(&self.shared.path, error)),
             Ok(Err(_)) => Err(closed()),
-            Err(_) => Err(BrokerError::TimedOut { what: "a change of the queue file", limit: self.shared.answer_limit }),
+            Err(_) => {
+                Err(BrokerError::TimedOut { what: "a change of the queue file", limit: self.shared.answer_limit })
+            }
         }
     }
 }
@@ -147,7 +150,7 @@ struct Thread {
     connection: Connection,
     inbox: mpsc::Receiver<Request>,
     shared: Arc<Shared>,
-    upkeep: Box<dyn FnMut(&Connection) -> rusqlite::Result<()> + Send>,
+    upkeep: Upkeep,
     interval: Duration,
 }
 

@@ -1,0 +1,261 @@
+//! What only RabbitMQ does: it can be restarted, cut off, and changed by others.
+
+use std::{collections::BTreeSet, time::Instant};
+
+use lapin::{
+    BasicProperties, Connection, ConnectionProperties,
+    options::{BasicPublishOptions, ConfirmSelectOptions},
+    types::{AMQPValue, FieldArray, FieldTable},
+};
+use sprachpost::{
+    broker::{self, BrokerError, topology},
+    outcome::Settlement,
+};
+
+use super::{Arc, Broker, Config, Deliveries, Duration, Exchange, Place, next, note, soon, submit, waiting};
+use crate::support::rabbitmq::{MESSAGE_BYTES_MAX, Node, shared};
+
+fn config() -> Config {
+    Config { retry_delays_s: vec![1], ..Config::default() }
+}
+
+async fn until_ready(broker: &Arc<dyn Broker>, ready: bool) {
+    soon(async {
+        while broker.is_ready() != ready {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    })
+    .await;
+}
+
+/// As a worker does: opened anew until it works.
+async fn reopened(broker: &Arc<dyn Broker>) -> Box<dyn Deliveries> {
+    soon(async {
+        loop {
+            match broker.consume(5).await {
+                Ok(deliveries) => break deliveries,
+                Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
+            }
+        }
+    })
+    .await
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_foreign_producer_may_send_what_it_likes() {
+    let place = Place::rabbitmq();
+    let broker = place.open().await;
+    let url = secrecy::ExposeSecret::expose_secret(&place.url).to_owned();
+    let connection = Connection::connect(&url, ConnectionProperties::default()).await.unwrap();
+    let channel = connection.create_channel().await.unwrap();
+    channel.confirm_select(ConfirmSelectOptions::default()).await.unwrap();
+    let mut headers = FieldTable::default();
+    headers.insert("ce-type".into(), AMQPValue::LongString("de.sprachpost.voice-note.received.v1".into()));
+    headers.insert("priority".into(), AMQPValue::ShortInt(3));
+    headers.insert("list".into(), AMQPValue::FieldArray(FieldArray::default()));
+    headers.insert(topology::header::ATTEMPT.into(), AMQPValue::LongString("many".into()));
+    let properties = BasicProperties::default().with_headers(headers).with_timestamp(1_700_000_000);
+    #[expect(clippy::disallowed_methods, reason = "this is the foreign producer")]
+    let published = channel
+        .basic_publish(
+            topology::NOTES_EXCHANGE.into(),
+            "received.acme.mail".into(),
+            BasicPublishOptions::default(),
+            b"{}",
+            properties,
+        )
+        .await
+        .unwrap();
+    assert!(published.await.unwrap().is_ack());
+    let mut deliveries = broker.consume(1).await.unwrap();
+    let delivery = next(&mut deliveries).await;
+    let message = delivery.message();
+    assert_eq!((message.id.as_ref(), message.content_type.as_ref()), (None, None));
+    assert_eq!((message.body.as_slice(), message.routing_key.as_str()), (b"{}".as_slice(), "received.acme.mail"));
+    let headers: Vec<_> = message.headers.iter().map(|(name, value)| (name.as_str(), value.as_str())).collect();
+    assert_eq!(headers, [("ce-type", "de.sprachpost.voice-note.received.v1"), ("priority", "3")]);
+    assert_eq!((delivery.attempt(), delivery.queued_at().unwrap().as_second()), (1, 1_700_000_000));
+    delivery.settle(&Settlement::Ack).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_that_is_killed_and_restarted_loses_nothing() {
+    let mut node = Node::start();
+    let url = node.new_vhost().url().into();
+    let config = Config { confirm_s_max: 2, connect_s_max: 3, ..config() };
+    let broker = broker::open(Some(&url), &config).await.unwrap();
+    for id in 0..20 {
+        submit(&broker, &id.to_string()).await;
+    }
+    let mut deliveries = broker.consume(5).await.unwrap();
+    let mut done = BTreeSet::new();
+    for _ in 0..5 {
+        let delivery = next(&mut deliveries).await;
+        done.extend(delivery.message().id.clone());
+        delivery.settle(&Settlement::Ack).await.unwrap();
+    }
+    waiting(&broker, 10).await;
+    let held = next(&mut deliveries).await;
+
+    node.kill();
+    until_ready(&broker, false).await;
+    let start = Instant::now();
+    let error = broker.publish(Exchange::Notes, &note("meanwhile")).await.unwrap_err();
+    assert!(matches!(error, BrokerError::Unreachable { .. } | BrokerError::TimedOut { .. }), "{error:?}");
+    assert!(!format!("{error:?}").contains("guest"), "{error:?}");
+    assert!(start.elapsed() < Duration::from_secs(5), "{:?}", start.elapsed());
+    // What was delivered before may still come; then the loss is an error, again and again.
+    while let Ok(delivery) = soon(deliveries.next()).await {
+        assert!(delivery.settle(&Settlement::Ack).await.is_err());
+    }
+    assert!(soon(deliveries.next()).await.is_err());
+    assert!(matches!(held.settle(&Settlement::Ack).await, Err(BrokerError::Lost(_))));
+
+    node.restart();
+    let mut deliveries = reopened(&broker).await;
+    until_ready(&broker, true).await;
+    submit(&broker, "afterwards").await;
+    while done.len() < 21 {
+        let delivery = next(&mut deliveries).await;
+        done.extend(delivery.message().id.clone());
+        delivery.settle(&Settlement::Ack).await.unwrap();
+    }
+    waiting(&broker, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_broker_short_of_memory_still_takes_acknowledgements() {
+    let node = Node::start();
+    let url = node.new_vhost().url().into();
+    let config = Config { confirm_s_max: 1, ..config() };
+    let broker = broker::open(Some(&url), &config).await.unwrap();
+    submit(&broker, "a").await;
+    let mut deliveries = broker.consume(5).await.unwrap();
+    let delivery = next(&mut deliveries).await;
+    node.control(&["set_vm_memory_high_watermark", "absolute", "1MB"]);
+    soon(async { while broker.publish(Exchange::Notes, &note("b")).await.is_ok() {} }).await;
+    until_ready(&broker, false).await;
+    let error = broker.publish(Exchange::Notes, &note("c")).await.unwrap_err();
+    assert!(matches!(error, BrokerError::TimedOut { .. }), "{error:?}");
+    delivery.settle(&Settlement::Ack).await.unwrap();
+    node.control(&["set_vm_memory_high_watermark", "absolute", "1GB"]);
+    until_ready(&broker, true).await;
+    submit(&broker, "d").await;
+    soon(async {
+        loop {
+            let delivery = deliveries.next().await.unwrap();
+            let id = delivery.message().id.clone();
+            assert_ne!(id.as_deref(), Some("a"), "it was acknowledged");
+            delivery.settle(&Settlement::Ack).await.unwrap();
+            if id.as_deref() == Some("d") {
+                break;
+            }
+        }
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_closed_connection_is_replaced_and_its_notes_come_back() {
+    let vhost = shared().new_vhost();
+    let broker = broker::open(Some(&vhost.url().into()), &config()).await.unwrap();
+    submit(&broker, "a").await;
+    let mut deliveries = broker.consume(1).await.unwrap();
+    let held = next(&mut deliveries).await;
+    vhost.close_connections();
+    let error = held.settle(&Settlement::Ack).await.unwrap_err();
+    assert!(matches!(error, BrokerError::Lost(_)), "{error:?}");
+    assert!(soon(deliveries.next()).await.is_err());
+    let mut deliveries = reopened(&broker).await;
+    let delivery = next(&mut deliveries).await;
+    assert_eq!((delivery.attempt(), delivery.message()), (2, &note("a")));
+    delivery.settle(&Settlement::Ack).await.unwrap();
+    until_ready(&broker, true).await;
+    submit(&broker, "b").await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_deleted_queue_is_an_error_to_its_consumer_and_declared_anew() {
+    let vhost = shared().new_vhost();
+    let broker = broker::open(Some(&vhost.url().into()), &config()).await.unwrap();
+    let mut deliveries = broker.consume(1).await.unwrap();
+    vhost.delete_queue(topology::WORK_QUEUE);
+    let error = soon(deliveries.next()).await.map(|_| ()).unwrap_err();
+    assert!(matches!(error, BrokerError::Lost(_)), "{error:?}");
+    assert!(broker.is_ready(), "the connection is as good as before");
+    // Without anybody having consumed again.
+    submit(&broker, "a").await;
+    let mut deliveries = reopened(&broker).await;
+    next(&mut deliveries).await.settle(&Settlement::Ack).await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_retry_finds_its_queue_declared_anew() {
+    let vhost = shared().new_vhost();
+    let broker = broker::open(Some(&vhost.url().into()), &config()).await.unwrap();
+    submit(&broker, "a").await;
+    let mut deliveries = broker.consume(1).await.unwrap();
+    let delivery = next(&mut deliveries).await;
+    vhost.delete_queue(&topology::retry_queue(1));
+    let retry = Settlement::Retry { after: Duration::from_secs(1), reason: sprachpost::event::Reason::InternalError };
+    delivery.settle(&retry).await.unwrap();
+    assert_eq!(next(&mut deliveries).await.attempt(), 2);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_message_over_the_brokers_own_limit_closes_nothing_that_others_use() {
+    let place = Place::rabbitmq();
+    let broker = place.open().await;
+    let mut large = note("large");
+    large.body = vec![b'x'; MESSAGE_BYTES_MAX + 1];
+    let publishing: Vec<_> = (0..20)
+        .map(|id| {
+            let broker = broker.clone();
+            tokio::spawn(async move { broker.publish(Exchange::Notes, &note(&id.to_string())).await })
+        })
+        .collect();
+    let error = broker.publish(Exchange::Notes, &large).await.unwrap_err();
+    assert!(matches!(error, BrokerError::TooLarge { bytes_max: MESSAGE_BYTES_MAX, .. }), "{error:?}");
+    for published in publishing {
+        published.await.unwrap().unwrap();
+    }
+    assert!(broker.is_ready());
+    waiting(&broker, 20).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn queues_declared_with_other_settings_are_named() {
+    let mut place = Place::rabbitmq();
+    place.open().await.close().await;
+    place.config.deliveries_max += 1;
+    let error = broker::open(Some(&place.url), &place.config).await.map(drop).unwrap_err();
+    let BrokerError::TopologyConflict { name, .. } = error else { panic!("{error:?}") };
+    assert_eq!(name, topology::WORK_QUEUE);
+}
+
+#[tokio::test]
+async fn a_broker_that_is_not_there_is_an_error_without_its_password() {
+    let unused = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();
+    let url = format!("amqp://nutzer:geheim@{unused}/v");
+    let error = broker::open(Some(&url.into()), &config()).await.map(drop).unwrap_err();
+    let BrokerError::Unreachable { address, .. } = &error else { panic!("{error:?}") };
+    assert_eq!(*address, unused.to_string());
+    assert!(!format!("{error} {error:?}").contains("geheim"), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_broker_that_accepts_and_says_nothing_is_a_time_out() {
+    let silent = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap();
+    let url = format!("amqp://{}", silent.local_addr().unwrap());
+    let config = Config { connect_s_max: 1, ..config() };
+    let error = soon(broker::open(Some(&url.into()), &config)).await.map(drop).unwrap_err();
+    assert!(matches!(error, BrokerError::TimedOut { .. }), "{error:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_wrong_password_is_an_error_that_does_not_show_it() {
+    let url = shared().new_vhost().url().replace("guest:guest", "guest:geheim");
+    let error = soon(broker::open(Some(&url.into()), &config())).await.map(drop).unwrap_err();
+    assert!(matches!(error, BrokerError::Unreachable { .. }), "{error:?}");
+    assert!(!format!("{error} {error:?}").contains("geheim"), "{error:?}");
+}
