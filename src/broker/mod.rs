@@ -128,13 +128,16 @@ pub trait Delivery: Send {
     /// this consumer's to settle. A retry of an exhausted note stays exhausted.
     async fn settle(self: Box<Self>, settlement: &Settlement) -> Result<(), BrokerError>;
 
-    /// Hands it back unprocessed, at once, without counting an attempt where the broker allows that.
+    /// Hands it back unprocessed, at once, without counting an attempt where the broker allows that: RabbitMQ before
+    /// 4.3 counts it. However often it is handed back, a note is not exhausted by that.
     async fn hand_back(self: Box<Self>) -> Result<(), BrokerError>;
 }
 
 /// A stream of messages from result topics.
 #[async_trait]
 pub trait Subscription: Send {
+    /// The next message, waiting for it. An error means that the subscription has ended: subscribe again, and take
+    /// into account that what was published in between went by. Cancel safe.
     async fn next(&mut self) -> Result<Message, BrokerError>;
 }
 

@@ -216,6 +216,9 @@ impl Delivery for NoteDelivery {
     }
 
     async fn hand_back(mut self: Box<Self>) -> Result<(), BrokerError> {
+        if self.is_at_its_last_delivery() && self.publish_copy(topology::WORK_QUEUE, self.attempt).await.is_ok() {
+            return self.ack().await;
+        }
         let Some(acker) = self.acker.take() else { return Err(not_ours()) };
         // Not a reject: since 4.3 that counts as a delivery and this does not.
         let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
@@ -227,6 +230,17 @@ impl Delivery for NoteDelivery {
 }
 
 impl NoteDelivery {
+    /// Before 4.3 RabbitMQ counts a note handed back as it counts a crash. It keeps its place in the queue, so that is
+    /// borne, except where the count would run out over it: then a copy at the queue's end starts a new count.
+    fn is_at_its_last_delivery(&self) -> bool {
+        !self.exhausted && self.internal.delivery_count >= delivery_limit(&self.config)
+    }
+
+    async fn publish_copy(&self, queue: &str, attempt: u32) -> Result<(), BrokerError> {
+        let properties = to_wire(&self.message, &self.history(attempt));
+        self.publisher.publish(&Parcel { exchange: "", routing_key: queue, properties, body: &self.message.body }).await
+    }
+
     fn history(&self, attempt: u32) -> Vec<(&'static str, String)> {
         let first_at = self.internal.time(header::FIRST_AT).unwrap_or(self.received_at);
         let mut headers = vec![

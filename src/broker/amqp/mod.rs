@@ -1,13 +1,13 @@
 //! Owns the queue that is RabbitMQ, and is the only user of lapin.
 //!
-//! * [`address`]: the broker's address, shown without its password.
-//! * [`link`]: a connection that is kept up.
-//! * [`declare`]: exchanges and queues.
-//! * [`publisher`]: confirmed publishing.
-//! * [`deliveries`], [`results`]: consuming notes, subscribing to results.
-//! * [`inspect`]: looking into queues.
-//! * [`properties`]: messages as AMQP carries them.
-//! * [`errors`]: errors and limits.
+//! * `address`: the broker's address, shown without its password.
+//! * `link`: a connection that is kept up.
+//! * `declare`: exchanges and queues.
+//! * `publisher`: confirmed publishing.
+//! * `deliveries`, `results`: consuming notes, subscribing to results.
+//! * `inspect`: looking into queues.
+//! * `properties`: messages as AMQP carries them.
+//! * `errors`: errors and limits.
 //!
 //! There are two connections: RabbitMQ stops reading from one that publishes when it runs short of memory or disk, and
 //! acknowledgements must get through even then.

@@ -1,10 +1,10 @@
 //! Owns the queue that is one SQLite file: durable, at least once, for several workers and several processes on one
 //! machine.
 //!
-//! * [`schema`]: the tables and their version.
-//! * [`storage`]: the one thread that touches the file.
-//! * [`notes`], [`results`]: the statements.
-//! * [`deliveries`]: handing out and settling.
+//! * `schema`: the tables and their version.
+//! * `storage`: the one thread that touches the file.
+//! * `notes`, `results`: the statements.
+//! * `deliveries`: handing out and settling.
 //!
 //! Waiting costs a look at the file every `poll_ms`, for what other processes wrote; what this process writes wakes
 //! its own waiters at once. It knows nothing of RabbitMQ.
