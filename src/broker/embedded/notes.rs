@@ -263,3 +263,38 @@ fn timestamp(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>>
 fn lease_until(config: &Config, now: Timestamp) -> i64 {
     millis(now) + 1000 * i64::from(config.lease_s)
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::broker::embedded::schema;
+
+    #[test]
+    fn whoever_lost_a_lease_cannot_settle_and_the_new_holder_can() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = schema::open(&folder.path().join("queue.sqlite"), Duration::from_secs(5)).unwrap();
+        let config = Config { lease_s: 30, ..Config::default() };
+        let now = Timestamp::now();
+        let message = Message::event(uuid::Uuid::new_v4(), "note".to_owned(), "received.a.b".to_owned(), Vec::new());
+        submit(&connection, &message, &config, now).unwrap();
+        let lost = claim(&connection, "one", &config, now).unwrap().unwrap();
+        let later = now + Duration::from_secs(29);
+        assert!(!any_due(&connection, later).unwrap());
+        upkeep(&connection, "one", &config, later).unwrap();
+        let later = later + Duration::from_secs(29);
+        assert!(!any_due(&connection, later).unwrap(), "the lease was renewed");
+        let later = later + Duration::from_secs(2);
+        // Even the same process is somebody else at its next hand-out.
+        let held = claim(&connection, "one", &config, later).unwrap().unwrap();
+        assert_eq!((lost.attempt, held.attempt), (1, 2));
+        assert!(!lost.claim.ack(&connection).unwrap());
+        assert!(!lost.claim.retry(&connection, later, "internal_error").unwrap());
+        assert!(!lost.claim.bury(&connection, later, "internal_error", "receive").unwrap());
+        assert!(!lost.claim.hand_back(&connection).unwrap());
+        assert_eq!(depth(&connection).unwrap(), Depth::default());
+        assert!(held.claim.ack(&connection).unwrap());
+        assert!(!held.claim.ack(&connection).unwrap(), "settled once");
+    }
+}

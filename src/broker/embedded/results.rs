@@ -86,3 +86,29 @@ impl Subscription for Reader {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::broker::embedded::schema;
+
+    #[test]
+    fn the_log_is_trimmed_by_number_and_age_and_never_restarts() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = schema::open(&folder.path().join("queue.sqlite"), Duration::from_secs(5)).unwrap();
+        let config = Config { results_kept_max: 3, results_kept_s: 60, ..Config::default() };
+        let now = Timestamp::now();
+        for _ in 0..10 {
+            let message = Message::event(uuid::Uuid::new_v4(), "note".to_owned(), "processed".to_owned(), Vec::new());
+            append(&connection, &message, now).unwrap();
+        }
+        upkeep(&connection, &config, now).unwrap();
+        let kept: Vec<i64> = after(&connection, 0).unwrap().into_iter().map(|(seq, _)| seq).collect();
+        assert_eq!(kept, [8, 9, 10]);
+        upkeep(&connection, &config, now + Duration::from_secs(61)).unwrap();
+        assert!(after(&connection, 0).unwrap().is_empty());
+        assert_eq!(end(&connection).unwrap(), 10);
+    }
+}
