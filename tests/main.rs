@@ -7,3 +7,4 @@ mod ops;
 
 mod broker;
 mod support;
+mod understanding;

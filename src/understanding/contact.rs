@@ -2,6 +2,8 @@
 //!
 //! What they did ("ich habe dreimal angerufen") or what others do ("keiner ruft zurück") is no preference.
 
+use std::sync::LazyLock;
+
 use super::text::{self, Word};
 use crate::event::processed::ContactPreferences;
 
@@ -95,6 +97,9 @@ const WRITE_ONLY: [&str; 12] = [
     "in writing only",
 ];
 
+static WRITE_ONLY_PHRASES: LazyLock<Vec<Vec<String>>> =
+    LazyLock::new(|| WRITE_ONLY.iter().map(|phrase| text::phrase(phrase)).collect());
+
 /// How far from the word for calling a negation may stand, in words.
 const REACH: usize = 5;
 
@@ -103,8 +108,7 @@ pub fn preferences(note: &str) -> ContactPreferences {
     let (mut wanted, mut unwanted) = (false, false);
     for sentence in text::sentences(note) {
         let words = text::words(&note[sentence]);
-        let write_only = WRITE_ONLY.iter().any(|phrase| text::find_phrase(&words, &text::phrase(phrase)).is_some());
-        unwanted |= write_only;
+        unwanted |= WRITE_ONLY_PHRASES.iter().any(|phrase| text::find_phrase(&words, phrase).is_some());
         for at in 0..words.len() {
             match wish(&words, at) {
                 Some(true) => wanted = true,

@@ -106,7 +106,9 @@ impl Understander {
     /// Those that are sure in a sentence of their own first, with that sentence; then what it may also be.
     fn alternatives(&self, candidates: &[Candidate], chosen: Option<&Candidate>, note: &str) -> Vec<Intent> {
         let others = || candidates.iter().filter(|other| chosen.is_none_or(|chosen| chosen.intent != other.intent));
-        let second = |other: &Candidate| other.sure && chosen.is_some_and(|chosen| chosen.evidence != other.evidence);
+        let second = |other: &Candidate| {
+            other.sure_in_sentence && chosen.is_some_and(|chosen| chosen.evidence != other.evidence)
+        };
         let seconds = others().filter(|other| second(other)).map(|other| self.shown(other, note, true));
         let rest = others().filter(|other| !second(other) && other.confidence >= ALTERNATIVE_CONFIDENCE_MIN);
         seconds.chain(rest.map(|other| self.shown(other, note, false))).take(ALTERNATIVES_MAX).collect()

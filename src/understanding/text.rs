@@ -146,7 +146,13 @@ pub fn find_phrase(words: &[Word], phrase: &[String]) -> Option<usize> {
     if phrase.is_empty() {
         return None;
     }
-    words.windows(phrase.len()).position(|window| window.iter().zip(phrase).all(|(word, p)| fits(&word.folded, p)))
+    words.windows(phrase.len()).position(|window| begins_with(window, phrase))
+}
+
+/// True if the words begin with the phrase.
+#[must_use]
+pub fn begins_with(words: &[Word], phrase: &[String]) -> bool {
+    words.len() >= phrase.len() && words.iter().zip(phrase).all(|(word, p)| fits(&word.folded, p))
 }
 
 fn fits(word: &str, pattern: &str) -> bool {

@@ -47,10 +47,10 @@ const NO_NAMES: [&str; 24] = [
 const WORDS_MAX: usize = 3;
 
 pub(super) fn find(scan: &mut Scan) {
+    let introductions = INTRODUCTIONS.map(text::phrase);
     for at in 0..scan.words.len() {
-        for introduction in INTRODUCTIONS {
-            let phrase = text::phrase(introduction);
-            if text::find_phrase(&scan.words[at..], &phrase) == Some(0) {
+        for phrase in &introductions {
+            if text::begins_with(&scan.words[at..], phrase) {
                 take_name(scan, at + phrase.len());
             }
         }

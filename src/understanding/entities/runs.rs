@@ -141,7 +141,7 @@ fn announced(scan: &Scan, at: &Range<usize>, rules: &BTreeMap<String, EntityRule
         .chain(rules.iter().flat_map(|(kind, rule)| rule.words.iter().map(move |words| (kind.clone(), words.clone()))));
     let mut best: Option<(usize, String)> = None;
     for (kind, phrase) in phrases {
-        let ends = (0..before.len()).rev().find(|&i| text::find_phrase(&before[i..], &phrase) == Some(0));
+        let ends = (0..before.len()).rev().find(|&i| text::begins_with(&before[i..], &phrase));
         let ahead = ends.map(|i| before.len() - i - phrase.len());
         // What follows announces only if nothing before does.
         let behind = text::find_phrase(after, &phrase).map(|i| BEFORE + i);

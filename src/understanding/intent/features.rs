@@ -1,127 +1,180 @@
-//! Owns what a text looks like to the classifier: character n-grams within words and whole words, weighted by TF-IDF.
+//! Owns what a text looks like to the classifier: character n-grams within words, whole words, and the concepts of a
+//! built-in lexicon, weighted by TF-IDF.
 //!
 //! Character n-grams forgive what recognisers and dialects do to words, across a gap too, because compounds come split;
-//! whole words and their neighbours keep apart what is made of the same syllables.
+//! whole words and their neighbours keep apart what is made of the same syllables; concepts stand for what a few
+//! examples cannot teach.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, ops::RangeInclusive};
 
-use crate::understanding::text;
+use super::concepts;
+use crate::understanding::{contact, text};
 
-/// Feature and weight, sorted by feature; its length as a vector is 1.
+/// Feature and weight, sorted by feature; its length as a vector is at most 1.
 pub type Sparse = Vec<(u32, f32)>;
 
-const GRAM_SHORTEST: usize = 2;
-const GRAM_LONGEST: usize = 5;
-/// How much whole words count beside their parts.
-const WORD_WEIGHT: f32 = 1.0;
-/// Recognisers split compounds ("kün digung"): n-grams of these lengths are also taken across a gap.
-const GAP_GRAMS: std::ops::RangeInclusive<usize> = 4..=5;
+const GRAMS: RangeInclusive<usize> = 2..=5;
+/// N-grams of these lengths are also taken across a gap between words ("kün digung").
+const GAP_GRAMS: RangeInclusive<usize> = 4..=5;
+
+/// No word is longer; what a broken recogniser or a hostile text runs together is cut, because the work grows with the
+/// square of it.
+const WORD_CHARS_MAX: usize = 48;
+
+/// A feature is a hash; its highest bits say what it is, so that two kinds never meet.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Gram,
+    Word,
+    Concept,
+}
+
+impl Kind {
+    /// How much one feature of this kind counts. Found by cross-validation: there are hundreds of n-grams to a concept.
+    fn weight(self) -> f32 {
+        match self {
+            Self::Gram | Self::Word => 1.0,
+            Self::Concept => 3.5,
+        }
+    }
+
+    fn mark(self, hash: u64) -> u64 {
+        (hash >> 2) | ((self as u64) << 62)
+    }
+
+    fn of(feature: u64) -> Self {
+        match feature >> 62 {
+            0 => Self::Gram,
+            1 => Self::Word,
+            _ => Self::Concept,
+        }
+    }
+}
 
 /// The features that occur in the training texts, with their weights.
 #[derive(Debug)]
 pub struct Vocabulary {
     ids: HashMap<u64, u32>,
-    idf: Vec<f32>,
+    /// Inverse document frequency times the weight of the feature's kind, by feature.
+    weights: Vec<f32>,
+    /// What a feature that was never seen would count, before its kind.
+    unseen: f32,
 }
 
 impl Vocabulary {
     #[must_use]
     pub fn learn(texts: &[&str]) -> Self {
         let mut ids = HashMap::new();
-        let mut document_counts: Vec<u32> = Vec::new();
+        let mut seen_in: Vec<(u32, Kind)> = Vec::new();
         for text in texts {
             let mut seen = features(text);
             seen.sort_unstable();
             seen.dedup();
             for feature in seen {
-                let id = *ids.entry(feature).or_insert(document_counts.len() as u32);
-                match document_counts.get_mut(id as usize) {
-                    Some(count) => *count += 1,
-                    None => document_counts.push(1),
+                let id = *ids.entry(feature).or_insert(seen_in.len() as u32);
+                match seen_in.get_mut(id as usize) {
+                    Some((count, _)) => *count += 1,
+                    None => seen_in.push((1, Kind::of(feature))),
                 }
             }
         }
         let documents = texts.len() as f32;
-        let idf = document_counts.iter().map(|&count| ((1.0 + documents) / (1.0 + count as f32)).ln() + 1.0).collect();
-        Self { ids, idf }
+        let idf = |count: u32| ((1.0 + documents) / (1.0 + count as f32)).ln() + 1.0;
+        let weights = seen_in.into_iter().map(|(count, kind)| idf(count) * kind.weight()).collect();
+        Self { ids, weights, unseen: idf(1) }
     }
 
     #[must_use]
     pub fn len(&self) -> usize {
-        self.idf.len()
+        self.weights.len()
     }
 
     /// The text as a vector; empty if nothing in it was ever seen.
+    ///
+    /// What was never seen has no place in it but counts in its length: a text of strange words with one familiar
+    /// among them is a faint text, not a clear one.
     #[must_use]
     pub fn vector(&self, text: &str) -> Sparse {
-        let mut counts: HashMap<u32, f32> = HashMap::new();
-        let mut word_features = std::collections::HashSet::new();
-        for feature in features(text) {
-            if let Some(&id) = self.ids.get(&feature) {
-                *counts.entry(id).or_default() += 1.0;
-                if feature & WORD_BIT != 0 {
-                    word_features.insert(id);
-                }
-            }
+        let mut features = features(text);
+        features.sort_unstable();
+        let mut vector = Sparse::new();
+        let mut squares = 0.0;
+        for same in features.chunk_by(|a, b| a == b) {
+            let often = 1.0 + (same.len() as f32).ln();
+            let id = self.ids.get(&same[0]).copied();
+            let weight = often * id.map_or(self.unseen * Kind::of(same[0]).weight(), |id| self.weights[id as usize]);
+            squares += weight * weight;
+            vector.extend(id.map(|id| (id, weight)));
         }
-        let mut vector: Sparse = counts
-            .into_iter()
-            .map(|(id, count)| {
-                let weight = if word_features.contains(&id) { WORD_WEIGHT } else { 1.0 };
-                (id, weight * (1.0 + count.ln()) * self.idf[id as usize])
-            })
-            .collect();
         vector.sort_unstable_by_key(|&(id, _)| id);
-        let norm = vector.iter().map(|(_, weight)| weight * weight).sum::<f32>().sqrt();
-        if norm > 0.0 {
-            for (_, weight) in &mut vector {
-                *weight /= norm;
-            }
+        let norm = f32::sqrt(squares);
+        for (_, weight) in &mut vector {
+            *weight /= norm;
         }
         vector
     }
 }
 
-/// The cosine of two vectors.
-#[must_use]
-pub fn dot(a: &Sparse, b: &Sparse) -> f32 {
-    let (mut i, mut j, mut sum) = (0, 0, 0.0);
-    while let (Some(&(left, x)), Some(&(right, y))) = (a.get(i), b.get(j)) {
-        match left.cmp(&right) {
-            std::cmp::Ordering::Less => i += 1,
-            std::cmp::Ordering::Greater => j += 1,
-            std::cmp::Ordering::Equal => {
-                sum += x * y;
-                i += 1;
-                j += 1;
-            }
-        }
-    }
-    sum
+/// Vectors that another is compared with all at once.
+#[derive(Debug)]
+pub struct Index {
+    size: usize,
+    /// By feature: which vectors have it, and with what weight.
+    postings: Vec<Vec<(u32, f32)>>,
 }
 
-/// Marks the features that are words; two features of different kinds never meet.
-const WORD_BIT: u64 = 1 << 63;
+impl Index {
+    #[must_use]
+    pub fn of(vectors: &[Sparse], features: usize) -> Self {
+        let mut postings = vec![Vec::new(); features];
+        for (number, vector) in (0..).zip(vectors) {
+            for &(feature, weight) in vector {
+                postings[feature as usize].push((number, weight));
+            }
+        }
+        Self { size: vectors.len(), postings }
+    }
 
-/// Hashes of all features, with repetitions, in the order of the text.
+    /// The cosine with each of the vectors.
+    #[must_use]
+    pub fn cosines(&self, vector: &Sparse) -> Vec<f32> {
+        let mut cosines = vec![0.0; self.size];
+        for &(feature, weight) in vector {
+            for &(number, other) in &self.postings[feature as usize] {
+                cosines[number as usize] += weight * other;
+            }
+        }
+        cosines
+    }
+}
+
+/// All features, with repetitions.
 fn features(text: &str) -> Vec<u64> {
     let mut found = Vec::new();
     let mut padded: Vec<char> = Vec::new();
     let mut previous: Option<String> = None;
-    for word in text::words(text) {
+    for mut word in text::words(text) {
+        if let Some((end, _)) = word.folded.char_indices().nth(WORD_CHARS_MAX) {
+            word.folded.truncate(end);
+        }
         padded.clear();
         padded.push(' ');
         padded.extend(word.folded.chars());
         padded.push(' ');
-        for n in GRAM_SHORTEST..=GRAM_LONGEST {
-            found.extend(padded.windows(n).map(|gram| hash(gram.iter().copied()) & !WORD_BIT));
+        for n in GRAMS {
+            found.extend(padded.windows(n).map(|gram| Kind::Gram.mark(hash(gram.iter().copied()))));
         }
-        found.push(hash(word.folded.chars()) | WORD_BIT);
+        found.push(Kind::Word.mark(hash(word.folded.chars())));
+        found.extend(concepts::of(&word.folded).into_iter().map(|concept| Kind::Concept.mark((concept as u64) << 2)));
         if let Some(previous) = previous {
             across_the_gap(&previous, &word.folded, &mut found);
-            found.push(hash(previous.chars().chain([' ']).chain(word.folded.chars())) | WORD_BIT);
+            found.push(Kind::Word.mark(hash(previous.chars().chain([' ']).chain(word.folded.chars()))));
         }
         previous = Some(word.folded);
+    }
+    // "Ruf mich an" and "ruf mich nicht an" are made of the same pieces: that wish is told apart by rules.
+    if let Some(allowed) = contact::preferences(text).phone_allowed {
+        found.push(Kind::Concept.mark(hash(if allowed { "+call" } else { "-call" }.chars())));
     }
     found
 }
@@ -134,7 +187,7 @@ fn across_the_gap(left: &str, right: &str, found: &mut Vec<u64>) {
     let joined: Vec<char> = left.chars().skip(skipped).chain(right.chars().take(reach)).collect();
     for n in GAP_GRAMS {
         let crossing = joined.windows(n).enumerate().filter(|(start, _)| *start < tail && start + n > tail);
-        found.extend(crossing.map(|(_, gram)| hash(gram.iter().copied()) & !WORD_BIT));
+        found.extend(crossing.map(|(_, gram)| Kind::Gram.mark(hash(gram.iter().copied()))));
     }
 }
 
@@ -147,21 +200,39 @@ fn hash(chars: impl Iterator<Item = char>) -> u64 {
 mod tests {
     use super::*;
 
+    fn cosine(vocabulary: &Vocabulary, a: &str, b: &str) -> f32 {
+        Index::of(&[vocabulary.vector(a)], vocabulary.len()).cosines(&vocabulary.vector(b))[0]
+    }
+
     #[test]
     fn spelling_variants_of_a_german_word_look_alike() {
         let texts = ["die Störung im Netz", "meine Rechnung ist falsch", "das Paket fehlt"];
         let vocabulary = Vocabulary::learn(&texts);
-        let same = dot(&vocabulary.vector("STOERUNG"), &vocabulary.vector("Störung"));
+        let same = cosine(&vocabulary, "STOERUNG", "Störung");
         assert!((same - 1.0).abs() < 1e-5, "{same}");
-        let compound = vocabulary.vector("Netzstörungen");
-        assert!(dot(&compound, &vocabulary.vector(texts[0])) > dot(&compound, &vocabulary.vector(texts[1])) + 0.2);
+        let compound = "Netzstörungen";
+        assert!(cosine(&vocabulary, compound, texts[0]) > cosine(&vocabulary, compound, texts[1]) + 0.1);
     }
 
     #[test]
     fn a_compound_that_was_split_still_looks_like_itself() {
-        let vocabulary = Vocabulary::learn(&["meine Kündigung", "ein Paket", "die Störung im Netz"]);
-        let split = vocabulary.vector("kün digung");
-        assert!(dot(&split, &vocabulary.vector("Kündigung")) > 0.6);
+        let vocabulary = Vocabulary::learn(&["mein Xylophonkonzert", "ein Paket", "die Störung im Netz"]);
+        assert!(cosine(&vocabulary, "xylo phon konzert", "Xylophonkonzert") > 0.5);
+    }
+
+    #[test]
+    fn the_same_words_with_and_without_a_call_are_told_apart() {
+        let (wanted, unwanted) = ("ruf mich bitte an", "ruf mich bitte nicht an");
+        let vocabulary = Vocabulary::learn(&[wanted, unwanted, "das Paket fehlt"]);
+        let similarity = cosine(&vocabulary, wanted, unwanted);
+        assert!(similarity < 0.75, "{similarity}");
+    }
+
+    #[test]
+    fn a_familiar_word_among_strange_ones_is_faint() {
+        let vocabulary = Vocabulary::learn(&["Rechnung", "Paket"]);
+        let alone = cosine(&vocabulary, "Rechnung", "Rechnung");
+        assert!(cosine(&vocabulary, "Qualle Xylophon Zypern Rechnung Yucca", "Rechnung") < 0.7 * alone);
     }
 
     #[test]

@@ -8,13 +8,14 @@
 //! Knows texts and names, nothing of transcripts, urgency or replies. Training is deterministic.
 
 mod calibration;
+mod concepts;
 mod features;
 mod regression;
 
 use std::ops::Range;
 
 pub use calibration::{Calibration, CrossValidated};
-use features::{Sparse, Vocabulary, dot};
+use features::{Index, Sparse, Vocabulary};
 use regression::{Gram, Linear};
 
 use super::{playbook::Playbook, text};
@@ -25,6 +26,10 @@ const PENALTY_C: f64 = 40.0;
 const BACKGROUND_TOO_CLOSE: f32 = 0.45;
 /// Examples of different intents that are this close contradict each other.
 const CONTRADICTION: f32 = 0.75;
+/// A shorter sentence shows nothing by itself: "Woher kommt das denn?"
+const SENTENCE_WORDS_MIN: usize = 5;
+/// A sentence shows a second request only if the note as a whole makes it likelier right than wrong.
+const SECOND_CONFIDENCE_MIN: f32 = 0.5;
 /// The share of the whole note in the score; the rest is its best sentence's.
 const WHOLE_SHARE: f32 = 0.5;
 
@@ -46,6 +51,7 @@ struct Samples {
     said: Vec<bool>,
     vocabulary: Vocabulary,
     vectors: Vec<Sparse>,
+    index: Index,
     classes: usize,
 }
 
@@ -60,8 +66,10 @@ pub struct Candidate {
     pub similarity: f32,
     /// The sentence that shows it, in bytes of the text.
     pub evidence: Range<usize>,
-    /// Passes the thresholds, as a whole or in its sentence alone.
+    /// The note as a whole passes the thresholds.
     pub sure: bool,
+    /// A sentence of its own passes them, and the note does not speak against it: a second request.
+    pub sure_in_sentence: bool,
 }
 
 /// The uncalibrated judgement of one text.
@@ -71,8 +79,16 @@ struct Judgement {
     probabilities: Vec<f32>,
     /// One an intent.
     similarities: Vec<f32>,
-    /// By sentence: place, probabilities, similarities.
-    sentences: Vec<(Range<usize>, Vec<f32>, Vec<f32>)>,
+    sentences: Vec<Sentence>,
+}
+
+/// A sentence judged by itself.
+#[derive(Debug, Clone)]
+struct Sentence {
+    at: Range<usize>,
+    words: usize,
+    probabilities: Vec<f32>,
+    similarities: Vec<f32>,
 }
 
 impl IntentClassifier {
@@ -81,7 +97,7 @@ impl IntentClassifier {
     pub fn train(playbook: &Playbook) -> Self {
         let names = playbook.intents.iter().map(|intent| intent.name.clone()).collect();
         let samples = Samples::gather(playbook);
-        let gram = Gram::of(&samples.vectors);
+        let gram = Gram::of(&samples.vectors, &samples.index);
         let calibration = Calibration::find(&samples, &gram, playbook.thresholds);
         let everything: Vec<usize> = (0..samples.texts.len()).collect();
         let model = samples.fit(&gram, &everything);
@@ -110,26 +126,34 @@ impl IntentClassifier {
     #[must_use]
     pub fn contradictions(&self) -> Vec<[(usize, &str); 2]> {
         let samples = &self.samples;
-        let examples = || (0..samples.texts.len()).filter(|&i| samples.labels[i] < self.names.len());
-        let pairs = examples().flat_map(|i| examples().filter(move |&j| j > i).map(move |j| (i, j)));
-        pairs
-            .filter(|&(i, j)| samples.labels[i] != samples.labels[j])
-            .filter(|&(i, j)| dot(&samples.vectors[i], &samples.vectors[j]) >= CONTRADICTION)
-            .map(|pair| <[usize; 2]>::from(pair).map(|i| (samples.labels[i], samples.texts[i].as_str())))
-            .collect()
+        let examples = || (0..samples.texts.len()).filter(|&i| samples.said[i] && samples.labels[i] < self.names.len());
+        let close = |i: usize| {
+            let cosines = samples.index.cosines(&samples.vectors[i]);
+            let others = examples().filter(move |&j| j > i && samples.labels[i] != samples.labels[j]);
+            others.filter(move |&j| cosines[j] >= CONTRADICTION).map(move |j| [i, j])
+        };
+        let pairs = examples().flat_map(close);
+        pairs.map(|pair| pair.map(|i| (samples.labels[i], samples.texts[i].as_str()))).collect()
     }
 
     fn candidate(&self, judgement: &Judgement, intent: usize) -> Candidate {
         let similarity = judgement.similarities[intent];
         let confidence = self.calibration.confidence(&judgement.probabilities, intent, similarity);
-        let best = judgement.sentences.iter().max_by(|a, b| a.1[intent].total_cmp(&b.1[intent]));
-        let (evidence, sentence_sure) = best.map_or((0..0, false), |(at, probabilities, similarities)| {
-            let leads = (0..self.names.len()).all(|other| probabilities[other] <= probabilities[intent]);
-            let alone = self.calibration.confidence(probabilities, intent, similarities[intent]);
-            (at.clone(), leads && self.calibration.accepts(alone, similarities[intent]))
-        });
-        let sure = self.calibration.accepts(confidence, similarity) || sentence_sure;
-        Candidate { intent, confidence, similarity, evidence, sure }
+        let best =
+            judgement.sentences.iter().max_by(|a, b| a.probabilities[intent].total_cmp(&b.probabilities[intent]));
+        let evidence = best.map_or(0..0, |sentence| sentence.at.clone());
+        let shown = best.is_some_and(|sentence| self.is_sure_alone(sentence, intent));
+        let sure = self.calibration.accepts(confidence, similarity);
+        let sure_in_sentence = shown && confidence >= SECOND_CONFIDENCE_MIN;
+        Candidate { intent, confidence, similarity, evidence, sure, sure_in_sentence }
+    }
+
+    /// Would the sentence have this intent if it were the whole note?
+    fn is_sure_alone(&self, sentence: &Sentence, intent: usize) -> bool {
+        let similarity = sentence.similarities[intent];
+        let confidence = self.calibration.confidence(&sentence.probabilities, intent, similarity);
+        let leads = sentence.probabilities[..self.names.len()].iter().all(|&p| p <= sentence.probabilities[intent]);
+        leads && sentence.words >= SENTENCE_WORDS_MIN && self.calibration.accepts(confidence, similarity)
     }
 }
 
@@ -152,13 +176,15 @@ impl Samples {
         }
         let vocabulary = Vocabulary::learn(&texts.iter().map(String::as_str).collect::<Vec<_>>());
         let vectors: Vec<Sparse> = texts.iter().map(|text| vocabulary.vector(text)).collect();
-        let kept: Vec<bool> = (0..texts.len())
-            .map(|i| i < examples || vectors[..examples].iter().all(|v| dot(v, &vectors[i]) < BACKGROUND_TOO_CLOSE))
-            .collect();
+        let index = Index::of(&vectors[..examples], vocabulary.len());
+        let apart = |vector: &Sparse| index.cosines(vector).iter().all(|&cosine| cosine < BACKGROUND_TOO_CLOSE);
+        let kept: Vec<bool> = vectors.iter().enumerate().map(|(i, vector)| i < examples || apart(vector)).collect();
         let keep = |i: &usize| kept[*i];
+        let vectors: Vec<Sparse> = (0..texts.len()).filter(keep).map(|i| vectors[i].clone()).collect();
         Self {
             labels: (0..texts.len()).filter(keep).map(|i| labels[i]).collect(),
-            vectors: (0..texts.len()).filter(keep).map(|i| vectors[i].clone()).collect(),
+            index: Index::of(&vectors, vocabulary.len()),
+            vectors,
             said: (0..texts.len()).filter(keep).map(|i| said[i]).collect(),
             texts: (0..texts.len()).filter(keep).map(|i| texts[i].clone()).collect(),
             vocabulary,
@@ -182,21 +208,21 @@ impl Samples {
             .into_iter()
             .map(|at| {
                 let (probabilities, similarities) = of(&note[at.clone()]);
-                (at, probabilities, similarities)
+                Sentence { words: text::words(&note[at.clone()]).len(), at, probabilities, similarities }
             })
             .collect();
-        for (_, _, of_sentence) in &sentences {
-            similarities.iter_mut().zip(of_sentence).for_each(|(all, one)| *all = all.max(*one));
+        for sentence in &sentences {
+            similarities.iter_mut().zip(&sentence.similarities).for_each(|(all, one)| *all = all.max(*one));
         }
-        let probabilities = combine(&whole, sentences.iter().map(|(_, probabilities, _)| probabilities.as_slice()));
+        let probabilities = combine(&whole, sentences.iter().map(|sentence| sentence.probabilities.as_slice()));
         Judgement { probabilities, similarities, sentences }
     }
 
     fn similarities(&self, vector: &Sparse, known: &impl Fn(usize) -> bool) -> Vec<f32> {
         let mut best = vec![0.0_f32; self.classes - 1];
-        for (index, (sample, &label)) in self.vectors.iter().zip(&self.labels).enumerate() {
-            if label < best.len() && known(index) {
-                best[label] = best[label].max(dot(vector, sample));
+        for (number, (cosine, &label)) in self.index.cosines(vector).into_iter().zip(&self.labels).enumerate() {
+            if label < best.len() && known(number) {
+                best[label] = best[label].max(cosine);
             }
         }
         best

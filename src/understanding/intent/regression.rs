@@ -4,7 +4,7 @@
 //! the examples (`W = Xᵀ A`): everything then happens in the matrix of the examples' inner products, and a fold of a
 //! cross-validation is a part of that matrix.
 
-use super::features::{Sparse, dot};
+use super::features::{Index, Sparse};
 
 /// Inner products of all pairs of examples; what is added to each is the bias.
 #[derive(Debug)]
@@ -17,17 +17,9 @@ const BIAS: f32 = 0.1;
 
 impl Gram {
     #[must_use]
-    pub fn of(examples: &[Sparse]) -> Self {
-        let size = examples.len();
-        let mut products = vec![0.0; size * size];
-        for i in 0..size {
-            for j in i..size {
-                let product = dot(&examples[i], &examples[j]) + BIAS;
-                products[i * size + j] = product;
-                products[j * size + i] = product;
-            }
-        }
-        Self { size, products }
+    pub fn of(examples: &[Sparse], index: &Index) -> Self {
+        let products = examples.iter().flat_map(|example| index.cosines(example)).map(|product| product + BIAS);
+        Self { size: examples.len(), products: products.collect() }
     }
 
     fn part(&self, members: &[usize]) -> Self {
@@ -240,7 +232,7 @@ mod tests {
 
     fn train(examples: &[Sparse], labels: &[usize], c: f64) -> Linear {
         let members: Vec<usize> = (0..examples.len()).collect();
-        Linear::train(&Gram::of(examples), examples, labels, &members, 3, 4, c)
+        Linear::train(&Gram::of(examples, &Index::of(examples, 4)), examples, labels, &members, 3, 4, c)
     }
 
     #[test]
@@ -258,7 +250,7 @@ mod tests {
         let weak = train(&examples, &[0, 1, 2], 0.1).probabilities(&examples[0])[0];
         assert!(weak < 0.5, "{weak}");
         // At the optimum the residuals equal the penalised shares.
-        let gram = Gram::of(&examples);
+        let gram = Gram::of(&examples, &Index::of(&examples, 4));
         let solver = Solver { gram: &gram, labels: &[0, 1, 2], classes: 3, lambda: 0.3 };
         let shares = solver.solve();
         let images = gram.times(&shares, 3);

@@ -261,7 +261,11 @@ impl Check<'_> {
             for (n, example) in intent.examples.get_ref().iter().enumerate() {
                 let words: Vec<_> = text::words(example.get_ref()).into_iter().map(|word| word.folded).collect();
                 let Some((other, of)) = seen.insert(words.join(" "), (intent.name.get_ref(), index)) else { continue };
-                let what = if of == index { "stands twice here".to_owned() } else { format!("is also an example of {other:?}") };
+                let what = if of == index {
+                    "stands twice here".to_owned()
+                } else {
+                    format!("is also an example of {other:?}")
+                };
                 let message = format!("this example {what}");
                 self.warn(example.span(), format!("intent[{index}].examples[{n}]"), message);
             }
