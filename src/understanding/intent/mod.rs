@@ -2,7 +2,7 @@
 //!
 //! A note is scored as a whole and sentence by sentence, because people wrap what they want into stories. An intent
 //! counts only if the regression is sure of it **and** the note resembles its examples; how sure is sure, is found
-//! by cross-validation on the same examples ([`calibration`]). Everyday talk that is nobody's business
+//! by cross-validation on the same examples (`calibration.rs`). Everyday talk that is nobody's business
 //! (`background.txt`) is learnt as a class of its own, so that there is something else a note can be.
 //!
 //! Knows texts and names, nothing of transcripts, urgency or replies. Training is deterministic.
