@@ -33,6 +33,8 @@ use crate::{
 pub struct Config {
     /// Name of a speech model from `sprachpost models list`.
     pub model: String,
+    /// Words or speed: what counts more?
+    pub profile: Profile,
     /// Notes worked on at the same time; 0 means one a processor core.
     pub slots: usize,
     /// Threads within one note. One is best for throughput: with more, they wait for each other.
@@ -47,10 +49,24 @@ pub struct Config {
     pub trust: trust::Config,
 }
 
+/// How much work goes into a note.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Profile {
+    /// One cheap pass; heard again only if it went round in circles.
+    Fast,
+    /// One cheap pass, and a careful one over what is in doubt.
+    #[default]
+    Balanced,
+    /// The careful pass for everything.
+    Accurate,
+}
+
 impl Default for Config {
     fn default() -> Self {
         Self {
             model: "whisper-base-q8_0".to_owned(),
+            profile: Profile::default(),
             slots: 0,
             threads_per_slot: 1,
             time_limit_per_audio_s: 4.0,

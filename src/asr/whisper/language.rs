@@ -3,61 +3,60 @@
 //! whisper's own detection inside `whisper_full` encodes a second time, and on a reused state with the window of the
 //! note before.
 
-use whisper_rs::{WhisperContext, WhisperState, get_lang_str};
+use whisper_rs::{WhisperContext, WhisperTokenId, get_lang_str};
 
-use super::{AsrError, engine_error};
+use super::AsrError;
 
 /// The first multilingual models know this many languages; Cantonese came with the large ones.
 const LANGUAGES: i32 = 99;
 
 /// A language and how sure that is.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Language {
     /// ISO 639-1, as whisper names it.
     pub code: &'static str,
-    /// 1 where it was given.
+    /// Among all languages; 1 where it was given.
     pub confidence: f32,
-    /// Probability that nobody speaks; none where it was not detected.
-    pub no_speech_probability: Option<f32>,
+    id: i32,
 }
 
 impl Language {
     /// What models without other languages hear.
-    pub const ENGLISH: Self = Self { code: "en", confidence: 1.0, no_speech_probability: None };
+    pub const ENGLISH: Self = Self { code: "en", confidence: 1.0, id: 0 };
 
     /// None if whisper has no such language.
     pub fn given(code: &str) -> Option<Self> {
         // whisper.cpp's own look-up logs every code that it does not know, and the code is customer input.
         let id = (0..LANGUAGES).find(|&id| get_lang_str(id) == Some(code))?;
-        Some(Self { code: get_lang_str(id)?, confidence: 1.0, no_speech_probability: None })
+        Some(Self { code: get_lang_str(id)?, confidence: 1.0, id })
+    }
+
+    /// Tells the decoder that this language is spoken.
+    pub fn token(&self, context: &WhisperContext) -> WhisperTokenId {
+        context.token_lang(self.id)
     }
 }
 
-/// Reads the language off an encoded state, among `accepted` (any, if empty). The confidence is that among all
-/// languages, so that a note in none of the accepted ones shows.
-pub fn detect(
-    context: &WhisperContext,
-    state: &mut WhisperState,
-    threads: usize,
-    accepted: &[String],
-) -> Result<Language, AsrError> {
-    state.decode(&[context.token_sot()], 0, threads).map_err(engine_error)?;
-    let logits = state.get_logits().map_err(engine_error)?;
-    let logit = |token: i32| usize::try_from(token).ok().and_then(|t| logits.get(t)).copied().unwrap_or(f32::MIN);
-
-    let scores: Vec<(i32, f32)> = (0..LANGUAGES).map(|id| (id, logit(context.token_lang(id)))).collect();
-    let best = scores
-        .iter()
-        .filter(|(id, _)| accepted.is_empty() || accepted.iter().any(|code| get_lang_str(*id) == Some(code)))
-        .max_by(|a, b| a.1.total_cmp(&b.1));
-    let &(id, score) =
-        best.ok_or_else(|| AsrError::Engine("none of the accepted languages is one of whisper's".to_owned()))?;
+/// Reads the language off the scores after the start token, among `accepted` (any, if empty). The confidence is that
+/// among all languages, so that a note in none of the accepted ones shows.
+pub fn detect(context: &WhisperContext, scores: &[f32], accepted: &[String]) -> Result<Language, AsrError> {
+    let score = |id: i32| score_of(scores, context.token_lang(id));
+    let all = (0..LANGUAGES).map(score);
+    let best = (0..LANGUAGES)
+        .filter(|&id| accepted.is_empty() || accepted.iter().any(|code| get_lang_str(id) == Some(code)))
+        .max_by(|&a, &b| score(a).total_cmp(&score(b)));
+    let id = best.ok_or_else(|| AsrError::Engine("none of the accepted languages is one of whisper's".to_owned()))?;
     let code = get_lang_str(id).ok_or_else(|| AsrError::Engine("whisper lost a language".to_owned()))?;
-    Ok(Language {
-        code,
-        confidence: probability(score, scores.iter().map(|s| s.1)),
-        no_speech_probability: Some(probability(logit(context.token_nosp()), logits.iter().copied())),
-    })
+    Ok(Language { code, confidence: probability(score(id), all), id })
+}
+
+/// The engine's probability that nobody speaks, from the scores after the start token.
+pub fn no_speech_probability(context: &WhisperContext, scores: &[f32]) -> f32 {
+    probability(score_of(scores, context.token_nosp()), scores.iter().copied())
+}
+
+fn score_of(scores: &[f32], token: WhisperTokenId) -> f32 {
+    usize::try_from(token).ok().and_then(|t| scores.get(t)).copied().unwrap_or(f32::MIN)
 }
 
 /// Softmax of one score among all.

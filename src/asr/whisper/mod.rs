@@ -2,19 +2,24 @@
 //!
 //! * [`WhisperModel`]: the weights, shared by all engines; loading is the expensive part.
 //! * [`WhisperTranscriber`]: one decoding state on those weights, the engine of one slot.
-//! * [`language`]: which language is spoken, from one look at the encoder's output.
-//! * [`hearing`]: segments, words and confidences out of a finished state.
-//! * [`repetition`]: does a token sequence go round in circles?
+//! * [`window`]: what is heard at once, and how far the encoder is trimmed to it.
+//! * [`greedy`]: the cheap way to hear, one encoder pass for language, text and times; [`rules`] chooses its tokens.
+//! * [`doubt`]: may a cheap answer stand?
+//! * [`language`], [`hearing`], [`confidence`], [`repetition`]: what the decoder's scores and tokens mean.
 //!
-//! A voice note is short and the encoder's window is 30 s, so the window is trimmed to the note (`audio_ctx`): most
-//! of the work on a note of 5 s would otherwise be spent on silence. Trimmed too tightly, whisper repeats whole
-//! sentences; the margin below avoids most of that, and what still repeats itself, or is unsure, is heard again with
-//! the full window and whisper's own fallback.
+//! A voice note is short and the encoder's window is 30 s, so the window is trimmed to the note: most of the work on a
+//! note of 5 s would otherwise be spent on silence. That costs words where it is noisy, and whisper repeats sentences
+//! where it is trimmed too tightly; so what is in doubt is heard again with the whole window and a beam of hypotheses.
 
+mod confidence;
+mod doubt;
+mod greedy;
 mod hearing;
 mod language;
 mod raw;
 mod repetition;
+mod rules;
+mod window;
 
 use std::{path::Path, sync::Arc};
 
@@ -24,20 +29,15 @@ use whisper_rs::{
 };
 
 use self::{hearing::Heard, language::Language};
-use super::{AsrError, Hints, Recognised, Transcriber};
-use crate::audio::{Pcm, SAMPLE_RATE_HZ};
+use super::{AsrError, Hints, Profile, Recognised, Transcriber};
+use crate::{
+    audio::{Pcm, SAMPLE_RATE_HZ},
+    event::processed::{Segment, Transcript},
+    private::Private,
+};
 
-/// Encoder positions a second of audio.
-const POSITIONS_PER_S: f64 = 50.0;
-/// Positions beyond the end of the audio; fewer make whisper repeat sentences.
-const MARGIN_POSITIONS: usize = 64;
-const POSITIONS_MIN: usize = 256;
-/// The window whisper was trained on: 30 s.
-const POSITIONS_MAX: usize = 1500;
-/// whisper.cpp ignores input under 100 ms and is unreliable under a second: shorter notes are padded with silence.
-const SAMPLES_MIN: usize = SAMPLE_RATE_HZ as usize * 11 / 10;
-/// Below this mean log-probability the trimmed window may be to blame, and the note is heard again.
-const HEAR_AGAIN_BELOW: f32 = -0.8;
+/// Hypotheses followed at a time where words count more than time.
+const BEAM: i32 = 5;
 
 /// The weights, loaded once and shared by every engine.
 #[derive(Debug, Clone)]
@@ -45,6 +45,7 @@ pub struct WhisperModel {
     context: Arc<WhisperContext>,
     name: Arc<str>,
     threads: usize,
+    profile: Profile,
 }
 
 impl WhisperModel {
@@ -60,7 +61,14 @@ impl WhisperModel {
         parameters.flash_attn(false).use_gpu(false);
         let context = WhisperContext::new_with_params(file, parameters)
             .map_err(|e| AsrError::Engine(format!("the file {} is no whisper model: {e}", file.display())))?;
-        Ok(Self { context: Arc::new(context), name: name.into(), threads: threads.max(1) })
+        let profile = Profile::default();
+        Ok(Self { context: Arc::new(context), name: name.into(), threads: threads.max(1), profile })
+    }
+
+    /// The same weights, with engines that work by another profile.
+    #[must_use]
+    pub fn with_profile(self, profile: Profile) -> Self {
+        Self { profile, ..self }
     }
 
     /// One more engine on these weights.
@@ -80,106 +88,133 @@ pub struct WhisperTranscriber {
     state: WhisperState,
 }
 
+/// What one look at a stretch of audio tells before any word of it.
+#[derive(Debug, Clone, Copy)]
+struct Impression {
+    language: Language,
+    no_speech_probability: f32,
+}
+
 impl Transcriber for WhisperTranscriber {
     fn transcribe(&mut self, pcm: &Pcm, hints: &Hints) -> Result<Recognised, AsrError> {
-        let padded;
-        let samples = if pcm.0.len() < SAMPLES_MIN {
-            let mut longer = pcm.0.clone();
-            longer.resize(SAMPLES_MIN, 0.0);
-            padded = longer;
-            &padded
-        } else {
-            &pcm.0
-        };
-        let language = self.language(samples, hints)?;
-        let window = trimmed_window(samples.len());
-        let mut heard = self.hear(samples, &language, window, hints)?;
-        let suspicious = heard.repetition || heard.mean_log_probability < HEAR_AGAIN_BELOW;
-        if suspicious && window < POSITIONS_MAX {
-            heard = self.hear(samples, &language, POSITIONS_MAX, hints)?;
+        let mut note = Heard::default();
+        // The language of a note is that of its first stretch with words; nobody speaks in it only if in none.
+        let mut impression: Option<Impression> = None;
+        for stretch in window::cut(&pcm.0) {
+            let offset_s = stretch.start as f64 / f64::from(SAMPLE_RATE_HZ);
+            let known = impression.map(|i| i.language);
+            let (heard, first) = self.hear(&pcm.0[stretch], known, hints)?;
+            let no_words_yet = note.segments.is_empty();
+            impression = Some(match impression {
+                Some(i) if !no_words_yet => {
+                    Impression { no_speech_probability: i.no_speech_probability.min(first.no_speech_probability), ..i }
+                }
+                _ => first,
+            });
+            note.append(heard, offset_s);
         }
-        Ok(heard.into_recognised(language, &self.model.name, pcm.duration_s()))
+        let impression = impression.ok_or_else(|| AsrError::Engine("a note without a stretch".to_owned()))?;
+        Ok(self.recognised(&note, impression))
     }
 }
 
 impl WhisperTranscriber {
-    fn language(&mut self, samples: &[f32], hints: &Hints) -> Result<Language, AsrError> {
-        if !self.model.context.is_multilingual() {
-            return Ok(Language::ENGLISH);
-        }
-        // A hint that whisper does not know is a producer's mistake; the note itself can still be heard.
-        if let Some(given) = hints.language.as_deref().and_then(Language::given) {
-            return Ok(given);
-        }
-        let beginning = &samples[..samples.len().min(30 * SAMPLE_RATE_HZ as usize)];
-        let parameters = self.parameters(trimmed_window(beginning.len()));
-        raw::mel_only(&mut self.state, parameters, beginning).map_err(engine_error)?;
-        self.state.encode(0, self.model.threads).map_err(engine_error)?;
-        language::detect(&self.model.context, &mut self.state, self.model.threads, &hints.languages_accepted)
-    }
-
-    /// One pass over the whole note with an encoder window of `positions`.
+    /// Hears one stretch as the profile asks for.
     fn hear(
         &mut self,
         samples: &[f32],
-        language: &Language,
-        positions: usize,
+        language: Option<Language>,
+        hints: &Hints,
+    ) -> Result<(Heard, Impression), AsrError> {
+        let duration_s = samples.len() as f64 / f64::from(SAMPLE_RATE_HZ);
+        let samples = window::long_enough(samples);
+        let impression = self.look(&samples, language, hints)?;
+        if self.model.profile == Profile::Accurate {
+            return Ok((self.carefully(&samples, duration_s, impression.language, hints)?, impression));
+        }
+        let (context, threads) = (&self.model.context, self.model.threads);
+        let sequence =
+            greedy::decode(context, &mut self.state, threads, &impression.language, duration_s, &hints.limit)?;
+        let cheap = Heard::from_sequence(sequence, duration_s);
+        if doubt::may_stand(&cheap, &impression, duration_s, self.model.profile) {
+            return Ok((cheap, impression));
+        }
+        Ok((self.carefully(&samples, duration_s, impression.language, hints)?, impression))
+    }
+
+    /// Encodes with a trimmed window and reads off what the start token tells. The state is ready to decode then.
+    fn look(&mut self, samples: &[f32], language: Option<Language>, hints: &Hints) -> Result<Impression, AsrError> {
+        let (context, threads) = (&self.model.context, self.model.threads);
+        let parameters = self.parameters(window::trimmed_positions(samples.len()));
+        raw::mel_only(&mut self.state, parameters, samples).map_err(engine_error)?;
+        self.state.encode(0, threads).map_err(engine_error)?;
+        self.state.decode(&[context.token_sot()], 0, threads).map_err(engine_error)?;
+        let scores = self.state.get_logits().map_err(engine_error)?;
+        // A hint that whisper does not know is a producer's mistake; the note itself can still be heard.
+        let given = || hints.language.as_deref().and_then(Language::given);
+        let language = match language.or_else(given) {
+            _ if !context.is_multilingual() => Language::ENGLISH,
+            Some(language) => language,
+            None => language::detect(context, scores, &hints.languages_accepted)?,
+        };
+        Ok(Impression { language, no_speech_probability: language::no_speech_probability(context, scores) })
+    }
+
+    /// The whole window, a beam of hypotheses, and whisper's own fallback.
+    fn carefully(
+        &mut self,
+        samples: &[f32],
+        duration_s: f64,
+        language: Language,
         hints: &Hints,
     ) -> Result<Heard, AsrError> {
-        let mut parameters = self.parameters(positions);
+        let mut parameters = self.parameters(window::POSITIONS_MAX);
         // whisper-rs leaks this string's few bytes at every call; it has no other way to set it.
         parameters.set_language(Some(language.code));
-        if positions < POSITIONS_MAX {
-            // Fallback at another temperature is for the full window; here it would only cost time.
-            parameters.set_temperature_inc(0.0);
-        }
         let result = raw::full_within(&mut self.state, parameters, samples, &hints.limit);
         if hints.limit.is_over() {
             return Err(hints.limit.error());
         }
         result.map_err(engine_error)?;
-        Ok(Heard::read(&self.state, self.model.context.token_eot()))
+        Ok(Heard::from_state(&self.state, self.model.context.token_eot(), duration_s))
     }
 
     fn parameters(&self, positions: usize) -> FullParams<'static, 'static> {
-        let mut parameters = FullParams::new(SamplingStrategy::Greedy { best_of: 5 });
+        let mut parameters = FullParams::new(SamplingStrategy::BeamSearch { beam_size: BEAM, patience: -1.0 });
         parameters.set_n_threads(self.model.threads.try_into().unwrap_or(i32::MAX));
         parameters.set_audio_ctx(positions.try_into().unwrap_or(0));
         // One note never conditions the next, and one window of a long note not the following one either: a
         // repetition would otherwise carry itself on.
         parameters.set_no_context(true);
         parameters.set_n_max_text_ctx(0);
-        parameters.set_token_timestamps(true);
         parameters.set_print_special(false);
         parameters.set_print_progress(false);
         parameters.set_print_realtime(false);
         parameters.set_print_timestamps(false);
         parameters
     }
+
+    fn recognised(&self, note: &Heard, impression: Impression) -> Recognised {
+        let sure = note.mean_log_probability();
+        let segments: Vec<Segment> = note.segments.iter().filter_map(|segment| segment.to_wire(sure)).collect();
+        let text = segments.iter().map(|s| s.text.expose()).collect::<Vec<_>>().join(" ");
+        let words = segments.iter().flat_map(|s| &s.words).map(|w| w.confidence);
+        Recognised {
+            transcript: Transcript {
+                text: Private::new(text),
+                language: impression.language.code.to_owned(),
+                language_confidence: impression.language.confidence,
+                confidence: hearing::mean(words).unwrap_or(0.0),
+                segments,
+                model: self.model.name.as_ref().to_owned(),
+            },
+            no_speech_probability: impression.no_speech_probability,
+            mean_log_probability: sure,
+            repetition: note.looped,
+        }
+    }
 }
 
-/// Encoder positions for this many samples: the note, a margin, in steps that keep buffers aligned.
-fn trimmed_window(samples: usize) -> usize {
-    let seconds = samples as f64 / f64::from(SAMPLE_RATE_HZ);
-    let needed = (seconds * POSITIONS_PER_S).ceil() as usize + MARGIN_POSITIONS;
-    needed.next_multiple_of(64).clamp(POSITIONS_MIN, POSITIONS_MAX)
-}
-
-#[expect(clippy::needless_pass_by_value, reason = "made for map_err")]
 fn engine_error(error: WhisperError) -> AsrError {
     AsrError::Engine(error.to_string())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_window_fits_the_note_and_never_exceeds_what_whisper_was_trained_on() {
-        let seconds = |s: usize| trimmed_window(s * SAMPLE_RATE_HZ as usize);
-        assert_eq!(seconds(1), POSITIONS_MIN);
-        assert_eq!(seconds(7), 448);
-        assert_eq!(seconds(30), POSITIONS_MAX);
-        assert_eq!(seconds(1200), POSITIONS_MAX);
-    }
 }

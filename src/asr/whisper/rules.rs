@@ -1,0 +1,194 @@
+//! Owns the rules by which the next token is chosen: whisper's own for text with times.
+//!
+//! A time opens the text; every stretch of text closes with one, and the next opens with one; times never run back;
+//! and where all times together are likelier than any single word, a time is due.
+
+use std::ops::Range;
+
+use whisper_rs::{WhisperContext, WhisperTokenId};
+
+use super::{AsrError, engine_error};
+
+/// The first stretch begins at most this long after the start of the audio: 1 s, in steps of 20 ms.
+const FIRST_TIME_MAX: usize = 50;
+/// Scores this far below the best add nothing to a sum of probabilities in single precision.
+const NEGLIGIBLE: f32 = -17.0;
+
+/// Where the kinds of tokens lie: text first, then the end of the text, control tokens, and times to the last.
+#[derive(Debug, Clone, Copy)]
+pub struct Vocabulary {
+    pub end_of_text: usize,
+    pub first_time: usize,
+    /// A space alone, which opens no text.
+    pub blank: usize,
+}
+
+impl Vocabulary {
+    pub fn of(context: &WhisperContext) -> Result<Self, AsrError> {
+        let index = |token: WhisperTokenId| {
+            usize::try_from(token).map_err(|_| AsrError::Engine("the model lacks a control token".to_owned()))
+        };
+        let blank = context.tokenize(" ", 4).map_err(engine_error)?;
+        Ok(Self {
+            end_of_text: index(context.token_eot())?,
+            first_time: index(context.token_beg())?,
+            blank: index(blank.first().copied().unwrap_or(-1))?,
+        })
+    }
+
+    pub fn is_time(&self, token: usize) -> bool {
+        token >= self.first_time
+    }
+}
+
+/// One token, and the natural logarithm of its probability among those that were allowed.
+#[derive(Debug, Clone, Copy, PartialEq)]
+pub struct Choice {
+    pub token: usize,
+    pub log_probability: f32,
+}
+
+/// What may come next depends on what came last.
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Position {
+    Start,
+    /// After the time that opens a stretch.
+    Opened {
+        first: bool,
+    },
+    /// In the text of a stretch.
+    Text,
+    /// After the time that closes a stretch.
+    Closed,
+}
+
+/// Follows one sequence of tokens from its beginning.
+#[derive(Debug)]
+pub struct Rules {
+    vocabulary: Vocabulary,
+    position: Position,
+    /// The earliest time that may come.
+    earliest: usize,
+}
+
+impl Rules {
+    pub fn new(vocabulary: Vocabulary) -> Self {
+        Self { vocabulary, position: Position::Start, earliest: vocabulary.first_time }
+    }
+
+    /// The likeliest token of those that may come next, by the model's `scores` for all tokens.
+    pub fn choose(&mut self, scores: &[f32]) -> Choice {
+        let Vocabulary { end_of_text, first_time, blank } = self.vocabulary;
+        let (words, times) = match self.position {
+            Position::Start => (0..0, first_time..first_time + FIRST_TIME_MAX + 1),
+            Position::Opened { first: true } => (0..end_of_text, 0..0),
+            Position::Opened { first: false } => (0..end_of_text + 1, 0..0),
+            Position::Text => (0..end_of_text + 1, self.earliest..scores.len()),
+            Position::Closed => (end_of_text..end_of_text + 1, self.earliest..scores.len()),
+        };
+        let no_blank = (self.position == Position::Opened { first: true }).then_some(blank);
+
+        let (word, time) = (best(scores, words.clone(), no_blank), best(scores, times.clone(), None));
+        let highest = word.1.max(time.1);
+        let (word_sum, time_sum) = (sum(scores, words, highest), sum(scores, times, highest));
+        let a_time_is_due = time_sum > (word.1 - highest).exp();
+        let (token, score) = if a_time_is_due { time } else { word };
+        self.follow(token);
+        Choice { token, log_probability: score - highest - (word_sum + time_sum).ln() }
+    }
+
+    fn follow(&mut self, token: usize) {
+        let is_time = self.vocabulary.is_time(token);
+        self.position = match (self.position, is_time) {
+            (Position::Start, _) => Position::Opened { first: true },
+            (Position::Closed, true) => Position::Opened { first: false },
+            (Position::Text, true) => Position::Closed,
+            _ => Position::Text,
+        };
+        if is_time {
+            self.earliest = token;
+        }
+    }
+}
+
+/// The token with the highest score in `range`; a score of minus infinity if there is none.
+fn best(scores: &[f32], range: Range<usize>, except: Option<usize>) -> (usize, f32) {
+    let start = range.start;
+    let mut highest = (start, f32::NEG_INFINITY);
+    for (offset, &score) in scores.get(range).unwrap_or_default().iter().enumerate() {
+        if score > highest.1 && Some(start + offset) != except {
+            highest = (start + offset, score);
+        }
+    }
+    highest
+}
+
+/// Sum of the probabilities in `range`, in units of that of a score of `highest`.
+fn sum(scores: &[f32], range: Range<usize>, highest: f32) -> f32 {
+    scores.get(range).unwrap_or_default().iter().map(|s| s - highest).filter(|d| *d > NEGLIGIBLE).map(f32::exp).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tokens 0..10 are text, 3 the blank, 10 the end, 11 to 19 control, from 20 on times.
+    const VOCABULARY: Vocabulary = Vocabulary { end_of_text: 10, first_time: 20, blank: 3 };
+    const TOKENS: usize = 120;
+
+    fn scores(likely: &[(usize, f32)]) -> Vec<f32> {
+        let mut scores = vec![-10.0; TOKENS];
+        for &(token, score) in likely {
+            scores[token] = score;
+        }
+        scores
+    }
+
+    /// What is chosen, step by step, if the model wants these tokens most, the first above all.
+    fn follow(wishes: &[&[usize]]) -> Vec<usize> {
+        let mut rules = Rules::new(VOCABULARY);
+        let choose = |wish: &&[usize]| {
+            let likely: Vec<_> = wish.iter().enumerate().map(|(i, &token)| (token, 9.0 - 3.0 * i as f32)).collect();
+            rules.choose(&scores(&likely)).token
+        };
+        wishes.iter().map(choose).collect()
+    }
+
+    #[test]
+    fn a_time_comes_first_and_an_early_one() {
+        assert_eq!(follow(&[&[5, 100, 25]]), [25]);
+    }
+
+    #[test]
+    fn text_neither_begins_with_a_blank_nor_ends_before_it_began() {
+        assert_eq!(follow(&[&[20], &[10, 3, 7]]), [20, 7]);
+    }
+
+    #[test]
+    fn times_come_in_pairs_that_never_run_back() {
+        // After the closing time 60 neither text nor an earlier time, then text again.
+        assert_eq!(follow(&[&[20], &[7], &[60], &[8, 40, 60], &[70, 8], &[10]]), [20, 7, 60, 60, 8, 10]);
+    }
+
+    #[test]
+    fn control_tokens_are_never_chosen() {
+        assert_eq!(follow(&[&[15, 20], &[15, 7], &[15, 8]]), [20, 7, 8]);
+    }
+
+    #[test]
+    fn many_unlikely_times_outweigh_one_word() {
+        let mut rules = Rules::new(VOCABULARY);
+        rules.choose(&scores(&[(20, 5.0)]));
+        rules.choose(&scores(&[(7, 5.0)]));
+        let mut split = scores(&[(8, 1.0)]);
+        split[40..50].fill(0.0);
+        assert!(VOCABULARY.is_time(rules.choose(&split).token));
+    }
+
+    #[test]
+    fn probabilities_are_among_what_was_allowed() {
+        let mut rules = Rules::new(VOCABULARY);
+        let choice = rules.choose(&scores(&[(5, 50.0), (25, 5.0), (26, 5.0)]));
+        assert!((choice.log_probability - 0.5_f32.ln()).abs() < 1e-3, "{choice:?}");
+    }
+}
