@@ -60,7 +60,8 @@ const SECONDS_BUCKETS: [f64; 12] = [0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 3
 /// in this process already.
 #[must_use]
 pub fn start_counting() -> Option<PrometheusHandle> {
-    let builder = PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS);
+    let builder =
+        PrometheusBuilder::new().set_buckets_for_metric(Matcher::Suffix("_seconds".to_owned()), &SECONDS_BUCKETS);
     let handle = builder.ok()?.install_recorder().ok()?;
     describe();
     Some(handle)
@@ -79,7 +80,8 @@ fn describe() {
 /// Counts one answered note.
 pub fn count(processed: &Processed) {
     let reason = processed.reason.map_or("none", crate::event::Reason::as_str);
-    metrics::counter!("sprachpost_notes_total", "outcome" => processed.outcome.as_str(), "reason" => reason).increment(1);
+    metrics::counter!("sprachpost_notes_total", "outcome" => processed.outcome.as_str(), "reason" => reason)
+        .increment(1);
     metrics::histogram!("sprachpost_note_seconds").record(seconds(processed.timings_ms.total));
     if let Some(ms) = processed.timings_ms.transcribe {
         metrics::histogram!("sprachpost_transcribe_seconds").record(seconds(ms));

@@ -3,8 +3,9 @@
 //! * [`pool`]: N engines on N threads; the one place where blocking work runs.
 //! * [`whisper`]: whisper.cpp through whisper-rs, and the only user of it.
 //! * [`scripted`]: an engine that says what a test tells it to.
-//! * [`trust`]: is this transcript believable?
+//! * [`trust`]: is this transcript believable? [`phantom`] knows the phrases that recognisers invent.
 
+mod phantom;
 pub mod pool;
 pub mod scripted;
 pub mod trust;

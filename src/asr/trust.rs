@@ -5,7 +5,7 @@
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use super::Recognised;
+use super::{Recognised, phantom};
 use crate::event::Reason;
 
 /// When is a transcript believed? Log-probabilities are natural, per token.
@@ -14,7 +14,7 @@ use crate::event::Reason;
 pub struct Config {
     /// Nobody spoke, if the engine says so with at least this probability …
     pub no_speech_probability_min: f32,
-    /// … and is not surer of its text than this.
+    /// … and is not surer of its text than this, or repeats itself.
     pub no_speech_log_probability_max: f32,
     /// Below this mean log-probability the text is guesswork.
     pub log_probability_min: f32,
@@ -27,7 +27,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            no_speech_probability_min: 0.6,
+            no_speech_probability_min: 0.75,
             no_speech_log_probability_max: -0.6,
             log_probability_min: -1.0,
             language_confidence_min: 0.1,
@@ -55,12 +55,11 @@ pub fn judge(recognised: &Recognised, speech_s: f64, restricted: bool, config: &
     if !text.chars().any(char::is_alphanumeric) {
         return Verdict::NoSpeech(Reason::NoSpeechDetected);
     }
-    if recognised.no_speech_probability >= config.no_speech_probability_min
-        && sure <= config.no_speech_log_probability_max
-    {
+    let nobody_seems_to_speak = recognised.no_speech_probability >= config.no_speech_probability_min;
+    if nobody_seems_to_speak && (sure <= config.no_speech_log_probability_max || recognised.repetition) {
         return Verdict::NoSpeech(Reason::NoSpeechDetected);
     }
-    if is_credit(&text) {
+    if phantom::is_likely(&text, recognised.no_speech_probability, speech_s) {
         return Verdict::NoSpeech(Reason::NoSpeechDetected);
     }
     if recognised.repetition {
@@ -77,7 +76,7 @@ pub fn judge(recognised: &Recognised, speech_s: f64, restricted: bool, config: &
 }
 
 /// The text without annotations such as `[Musik]`, `(lacht)`, `*Stille*` and `♪`, in lower case.
-fn spoken_part(text: &str) -> String {
+pub fn spoken_part(text: &str) -> String {
     let mut spoken = String::with_capacity(text.len());
     let mut closing: Option<char> = None;
     for c in text.chars() {
@@ -91,27 +90,6 @@ fn spoken_part(text: &str) -> String {
         }
     }
     spoken
-}
-
-/// What whisper learnt from subtitles and writes where nobody speaks.
-const CREDITS: [&str; 11] = [
-    "untertitel",
-    "amara.org",
-    "copyright wdr",
-    "vielen dank fürs zuschauen",
-    "vielen dank für's zuschauen",
-    "danke fürs zuschauen",
-    "bis zum nächsten mal",
-    "thank you for watching",
-    "thanks for watching",
-    "subtitles by",
-    "sous-titr",
-];
-/// A credit is all there is in such a text; a customer may name a word of it within more.
-const CREDIT_WORDS_MAX: usize = 8;
-
-fn is_credit(text: &str) -> bool {
-    text.split_whitespace().count() <= CREDIT_WORDS_MAX && CREDITS.iter().any(|credit| text.contains(credit))
 }
 
 #[cfg(test)]
@@ -151,6 +129,7 @@ mod tests {
         {
             assert_eq!(verdict(&recognised(text)), Verdict::NoSpeech(Reason::NoSpeechDetected), "{text}");
         }
+        assert_eq!(verdict(&recognised("Danke.")), Verdict::Believable, "customers say that");
         let customer = "Bei der Serie fehlen seit gestern die deutschen Untertitel, könnt ihr das bitte prüfen?";
         assert_eq!(verdict(&recognised(customer)), Verdict::Believable);
     }

@@ -10,6 +10,15 @@ use super::AsrError;
 /// The first multilingual models know this many languages; Cantonese came with the large ones.
 const LANGUAGES: i32 = 99;
 
+/// What customers of contact centres in German-speaking countries speak; Swiss German is heard as German.
+const EXPECTED: [&str; 23] = [
+    "de", "en", "tr", "pl", "ru", "ar", "uk", "fr", "es", "it", "pt", "nl", "ro", "hr", "sr", "bs", "hu", "cs", "bg",
+    "fa", "sq", "vi", "zh",
+];
+/// Natural logarithm of how much likelier any other language has to be: 20 times. In noise whisper takes German for
+/// Welsh, Nynorsk, Shona or Hebrew.
+const UNEXPECTED_HANDICAP: f32 = 3.0;
+
 /// A language and how sure that is.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub struct Language {
@@ -37,17 +46,22 @@ impl Language {
     }
 }
 
-/// Reads the language off the scores after the start token, among `accepted` (any, if empty). The confidence is that
-/// among all languages, so that a note in none of the accepted ones shows.
+/// Reads the language off the scores after the start token, among `accepted`. Where any is accepted, one that few
+/// customers speak has to be far likelier than all that many do. The confidence is the probability among all languages,
+/// so that a note in none of the accepted ones shows, and so does one that noise makes hard to tell.
 pub fn detect(context: &WhisperContext, scores: &[f32], accepted: &[String]) -> Result<Language, AsrError> {
     let score = |id: i32| score_of(scores, context.token_lang(id));
-    let all = (0..LANGUAGES).map(score);
+    let weighed = |id: i32| {
+        let code = get_lang_str(id).unwrap_or_default();
+        let unexpected = accepted.is_empty() && !EXPECTED.contains(&code);
+        score(id) - if unexpected { UNEXPECTED_HANDICAP } else { 0.0 }
+    };
     let best = (0..LANGUAGES)
         .filter(|&id| accepted.is_empty() || accepted.iter().any(|code| get_lang_str(id) == Some(code)))
-        .max_by(|&a, &b| score(a).total_cmp(&score(b)));
+        .max_by(|&a, &b| weighed(a).total_cmp(&weighed(b)));
     let id = best.ok_or_else(|| AsrError::Engine("none of the accepted languages is one of whisper's".to_owned()))?;
     let code = get_lang_str(id).ok_or_else(|| AsrError::Engine("whisper lost a language".to_owned()))?;
-    Ok(Language { code, confidence: probability(score(id), all), id })
+    Ok(Language { code, confidence: probability(score(id), (0..LANGUAGES).map(score)), id })
 }
 
 /// The engine's probability that nobody speaks, from the scores after the start token.

@@ -38,6 +38,10 @@ use crate::{
 
 /// Hypotheses followed at a time where words count more than time.
 const BEAM: i32 = 5;
+/// Randomness added at every further try, up to 1.
+const TEMPERATURE_STEP: f32 = 0.4;
+/// Lower than any text has.
+const LOG_PROBABILITY_OF_NOTHING: f32 = -100.0;
 
 /// The weights, loaded once and shared by every engine.
 #[derive(Debug, Clone)]
@@ -136,7 +140,7 @@ impl WhisperTranscriber {
         let sequence =
             greedy::decode(context, &mut self.state, threads, &impression.language, duration_s, &hints.limit)?;
         let cheap = Heard::from_sequence(sequence, duration_s);
-        if doubt::may_stand(&cheap, &impression, duration_s, self.model.profile) {
+        if doubt::may_stand(&cheap, self.model.profile) {
             return Ok((cheap, impression));
         }
         Ok((self.carefully(&samples, duration_s, impression.language, hints)?, impression))
@@ -171,6 +175,9 @@ impl WhisperTranscriber {
         let mut parameters = self.parameters(window::POSITIONS_MAX);
         // whisper-rs leaks this string's few bytes at every call; it has no other way to set it.
         parameters.set_language(Some(language.code));
+        // Another try with random choices is for what goes round in circles; what is merely unsure gains nothing by it.
+        parameters.set_logprob_thold(LOG_PROBABILITY_OF_NOTHING);
+        parameters.set_temperature_inc(TEMPERATURE_STEP);
         let result = raw::full_within(&mut self.state, parameters, samples, &hints.limit);
         if hints.limit.is_over() {
             return Err(hints.limit.error());
