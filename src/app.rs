@@ -1,1 +1,167 @@
-//! (stub)
+//! Owns the assembly: from a configuration to running roles, and their end.
+
+use std::{path::PathBuf, sync::Arc};
+
+use metrics_exporter_prometheus::PrometheusHandle;
+use tokio::net::TcpListener;
+
+use crate::{
+    asr::{AsrError, Transcriber, pool::Pool, whisper::WhisperModel},
+    audio::fetch::{Fetcher, SetupError},
+    broker::{self, Broker, BrokerError},
+    config::{Config, PlaybookConfig, SecretError},
+    gateway::Gateway,
+    models::{ModelError, Store},
+    pipeline::Stages,
+    shutdown::Shutdown,
+    telemetry,
+    understanding::{
+        Understander,
+        playbook::{Playbook, PlaybookErrors},
+    },
+    worker,
+};
+
+/// What one process does. Roles share a queue and nothing else, so each can run on its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
+pub enum Role {
+    /// Takes notes over HTTP.
+    Gateway,
+    /// Works on notes.
+    Worker,
+}
+
+/// Runs `roles` until shutdown is requested. The HTTP listener always runs, for health and figures.
+pub async fn serve(mut config: Config, roles: &[Role], shutdown: Shutdown) -> Result<(), StartError> {
+    let figures = telemetry::start_counting();
+    // Whatever can be wrong is found before the first note is taken: the cheap things first.
+    let listener = TcpListener::bind(config.http.listen)
+        .await
+        .map_err(|source| StartError::Listen { address: config.http.listen.to_string(), source })?;
+    // What a gateway leaves in the spool folder, workers have to be able to fetch.
+    let spool_dir = config.http.spool_dir.clone();
+    let unusable = |source| StartError::Spool { path: spool_dir.clone(), source };
+    std::fs::create_dir_all(&spool_dir).map_err(unusable)?;
+    config.fetch.file_roots.push(spool_dir);
+    let stages = if roles.contains(&Role::Worker) { Some(stages(&config).await?) } else { None };
+    let broker = open_broker(&config).await?;
+    let http = run_http(&config, roles, &broker, figures, listener, shutdown.clone())?;
+
+    if let Some(stages) = stages {
+        tracing::info!(slots = stages.pool.slots(), model = config.asr.model, "working on notes");
+        worker::run(Arc::clone(&broker), stages, config.worker, shutdown.clone()).await;
+    }
+    shutdown.requested().await;
+    // Readiness can still be asked for while notes are finished; now nothing is left to ask about.
+    if let Ok(Err(error)) = http.await {
+        tracing::warn!(%error, "the HTTP listener did not end in order");
+    }
+    broker.close().await;
+    tracing::info!("stopped");
+    Ok(())
+}
+
+/// The queue that the configuration names.
+pub async fn open_broker(config: &Config) -> Result<Arc<dyn Broker>, StartError> {
+    let address = config.broker.address()?;
+    Ok(broker::open(address.as_ref(), &config.broker).await?)
+}
+
+fn run_http(
+    config: &Config,
+    roles: &[Role],
+    broker: &Arc<dyn Broker>,
+    figures: Option<PrometheusHandle>,
+    listener: TcpListener,
+    shutdown: Shutdown,
+) -> Result<tokio::task::JoinHandle<std::io::Result<()>>, StartError> {
+    let accept_notes = roles.contains(&Role::Gateway);
+    let inline_bytes_max = config.fetch.inline_bytes_max;
+    let gateway = Gateway::new(&config.http, inline_bytes_max, Arc::clone(broker), figures)?;
+    let address = listener.local_addr().map_or_else(|_| config.http.listen.to_string(), |a| a.to_string());
+    if accept_notes && config.http.tokens.is_empty() {
+        tracing::info!(address, "listening; POST /v1/notes refuses everybody until http.tokens is configured");
+    } else {
+        tracing::info!(address, "listening");
+    }
+    Ok(tokio::spawn(gateway.serve(listener, accept_notes, shutdown)))
+}
+
+/// Everything that a note passes through, ready to work: the model is loaded, the playbook learnt.
+pub async fn stages(config: &Config) -> Result<Arc<Stages>, StartError> {
+    // Loading and learning take a second or two of one processor, once, before anything else runs.
+    let pool = tokio::task::block_in_place(|| pool(config))?;
+    stages_on(config, pool).await
+}
+
+/// The same on a pool that is there already.
+pub async fn stages_on(config: &Config, pool: Pool) -> Result<Arc<Stages>, StartError> {
+    let config = config.clone();
+    let (playbook, understander) = tokio::task::block_in_place(|| learn(&config.playbook))?;
+    Ok(Arc::new(Stages {
+        fetcher: Fetcher::new(&config.fetch)?,
+        pool,
+        decode: config.audio,
+        speech: config.speech,
+        asr: config.asr,
+        playbook,
+        understander,
+        tenants: config.tenants,
+        retry: config.worker.retry,
+        worker: config.worker.name.unwrap_or_else(host_name),
+    }))
+}
+
+fn learn(config: &PlaybookConfig) -> Result<(Playbook, Understander), PlaybookErrors> {
+    let playbook = match &config.path {
+        Some(path) => Playbook::load(path)?,
+        None => Playbook::builtin()?,
+    };
+    let understander = Understander::train(&playbook);
+    Ok((playbook, understander))
+}
+
+fn pool(config: &Config) -> Result<Pool, StartError> {
+    let file = Store::open(&config.models)?.path(&config.asr.model)?;
+    let model =
+        WhisperModel::load(&file, &config.asr.model, config.asr.threads_per_slot)?.with_profile(config.asr.profile);
+    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    let slots = if config.asr.slots == 0 { cores } else { config.asr.slots };
+    let engine = move || model.transcriber().map(|engine| Box::new(engine) as Box<dyn Transcriber>);
+    Ok(Pool::start(slots, engine)?)
+}
+
+fn host_name() -> String {
+    let from_kernel = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name = from_kernel.trim();
+    if name.is_empty() { "worker".to_owned() } else { name.to_owned() }
+}
+
+/// Why the process cannot start. Each text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("cannot listen on {address}: choose another http.listen, or stop what listens there")]
+    Listen {
+        address: String,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("the folder {}, http.spool_dir, cannot be made", path.display())]
+    Spool {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    #[error(transparent)]
+    Model(#[from] ModelError),
+    #[error("the speech model cannot be used")]
+    Engine(#[from] AsrError),
+    #[error("the playbook cannot be used")]
+    Playbook(#[from] PlaybookErrors),
+    #[error(transparent)]
+    Fetch(#[from] SetupError),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+}

@@ -8,6 +8,9 @@ pub mod event;
 pub mod note;
 pub mod outcome;
 pub mod private;
+pub mod report;
+pub mod retry;
+pub mod tenants;
 
 // The main flow: one note through all stages, and the loop that feeds it from a queue.
 pub mod pipeline;

@@ -1,3 +1,5 @@
-//! Parses the command line, dispatches, and turns errors into exit codes.
+//! Starts the command line; see [`sprachpost`] for everything else.
 
-fn main() {}
+fn main() -> std::process::ExitCode {
+    sprachpost::cli::main()
+}

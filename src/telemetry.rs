@@ -36,12 +36,18 @@ pub enum Format {
     Json,
 }
 
+/// Whatever the level: lapin logs messages that the broker returned with their bodies, and those hold speech.
+const HOLD_MESSAGES: [&str; 1] = ["lapin::returned_messages=off"];
+
 /// Starts to log. A second call changes nothing, so that tests can share a process.
 ///
 /// # Errors
 /// If the level cannot be read.
 pub fn start_logging(config: &Config) -> Result<(), tracing_subscriber::filter::ParseError> {
-    let filter = EnvFilter::try_new(&config.level)?;
+    let mut filter = EnvFilter::try_new(&config.level)?;
+    for silent in HOLD_MESSAGES {
+        filter = filter.add_directive(silent.parse()?);
+    }
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     let json = match config.format {
         Format::Auto => !std::io::stderr().is_terminal(),

@@ -1,1 +1,189 @@
-//! (stub)
+//! Owns the loop between queue and pipeline: take a delivery, have it processed, perform the effects, settle.
+//!
+//! The order is the promise: every effect is published and confirmed before the delivery is settled, so a crash at
+//! any point means another delivery and never a lost note. What cannot be settled comes back by itself.
+
+use std::{sync::Arc, time::Duration};
+
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use tokio_util::{sync::CancellationToken, task::TaskTracker};
+use tracing::{Instrument, info_span};
+
+use crate::{
+    broker::{Broker, BrokerError, Deliveries, Delivery, Exchange},
+    event::{Event, Reason, envelope},
+    outcome::{DeadLetterCause, Disposition, Outcome, Settlement, Stage},
+    pipeline::{self, Stages},
+    report::{Attempt, Report},
+    retry::RetryPolicy,
+    shutdown::Shutdown,
+    telemetry,
+};
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Names this worker in events; the host's name where none.
+    pub name: Option<String>,
+    /// Seconds that notes in work get to finish when the process is asked to stop; the rest is handed back.
+    pub drain_s_max: u64,
+    /// When a note is tried again.
+    pub retry: RetryPolicy,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { name: None, drain_s_max: 30, retry: RetryPolicy::default() }
+    }
+}
+
+/// Notes fetched ahead of the slots, so that a free slot finds its audio ready.
+const AHEAD_OF_SLOTS: usize = 1;
+/// Pauses between attempts to open the consumer again: the first, and the longest.
+const REOPEN_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+
+/// Works until shutdown is requested, then finishes what fits into the drain limit and hands back the rest.
+pub async fn run(broker: Arc<dyn Broker>, stages: Arc<Stages>, config: Config, shutdown: Shutdown) {
+    let prefetch = u16::try_from(stages.pool.slots() + AHEAD_OF_SLOTS).unwrap_or(u16::MAX);
+    let worker = Worker { broker, stages, hand_back: CancellationToken::new() };
+    let tasks = TaskTracker::new();
+
+    while let Some(mut deliveries) = worker.open(prefetch, &shutdown).await {
+        worker.take_from(deliveries.as_mut(), &tasks, &shutdown).await;
+    }
+
+    tasks.close();
+    let drain_limit = Duration::from_secs(config.drain_s_max);
+    if tokio::time::timeout(drain_limit, tasks.wait()).await.is_err() {
+        tracing::info!(notes = tasks.len(), "the drain limit is over; handing back the notes that are not finished");
+        worker.hand_back.cancel();
+        tasks.wait().await;
+    }
+}
+
+#[derive(Clone)]
+struct Worker {
+    broker: Arc<dyn Broker>,
+    stages: Arc<Stages>,
+    /// Cancelled when notes in work have to be given back.
+    hand_back: CancellationToken,
+}
+
+impl Worker {
+    /// Opens the consumer, for as long as it takes. None if shutdown is requested meanwhile.
+    async fn open(&self, prefetch: u16, shutdown: &Shutdown) -> Option<Box<dyn Deliveries>> {
+        let mut pause = REOPEN_PAUSE.0;
+        while !shutdown.is_requested() {
+            match self.broker.consume(prefetch).await {
+                Ok(deliveries) => return Some(deliveries),
+                Err(error) => log_failure(&error, "the work queue cannot be consumed yet"),
+            }
+            tokio::select! {
+                () = tokio::time::sleep(pause) => pause = (pause * 2).min(REOPEN_PAUSE.1),
+                () = shutdown.requested() => {}
+            }
+        }
+        None
+    }
+
+    /// Starts a task for every delivery until the consumer is gone or shutdown is requested. The broker bounds their
+    /// number: it sends no more than the prefetch before one is settled.
+    async fn take_from(&self, deliveries: &mut dyn Deliveries, tasks: &TaskTracker, shutdown: &Shutdown) {
+        loop {
+            let next = tokio::select! {
+                next = deliveries.next() => next,
+                () = shutdown.requested() => return,
+            };
+            match next {
+                Ok(delivery) => {
+                    let worker = self.clone();
+                    let span = info_span!("note", attempt = delivery.attempt());
+                    tasks.spawn(async move { worker.handle(delivery).await }.instrument(span));
+                }
+                Err(error) => {
+                    log_failure(&error, "the consumer is gone; opening it again");
+                    return;
+                }
+            }
+        }
+    }
+
+    async fn handle(&self, delivery: Box<dyn Delivery>) {
+        metrics::gauge!("sprachpost_notes_in_work").increment(1);
+        let outcome = tokio::select! {
+            outcome = self.outcome_of(delivery.as_ref()) => Some(outcome),
+            () = self.hand_back.cancelled() => None,
+        };
+        let result = match outcome {
+            Some(outcome) => self.perform(outcome, delivery).await,
+            None => delivery.hand_back().await,
+        };
+        if let Err(error) = result {
+            log_failure(&error, "a note could not be settled; the broker delivers it again");
+        }
+        metrics::gauge!("sprachpost_notes_in_work").decrement(1);
+    }
+
+    async fn outcome_of(&self, delivery: &dyn Delivery) -> Outcome {
+        let attempt = Attempt { number: delivery.attempt(), queued_at: delivery.queued_at() };
+        match envelope::parse_received(delivery.message()) {
+            Ok(received) if delivery.exhausted() => pipeline::crashed(&received, attempt, &self.stages.worker),
+            Ok(received) => pipeline::process(&received, attempt, &self.stages).await,
+            Err(error) => {
+                let report = Report::of_unreadable(delivery.message(), &error, attempt, &self.stages.worker);
+                let cause = DeadLetterCause { reason: error.reason(), stage: Stage::Receive };
+                let event = Event::processed(report.finish(), None);
+                Outcome { effects: vec![event], settlement: Settlement::DeadLetter(cause) }
+            }
+        }
+    }
+
+    /// Effects first, each of them confirmed; then, and only then, the settlement.
+    async fn perform(&self, outcome: Outcome, delivery: Box<dyn Delivery>) -> Result<(), BrokerError> {
+        for event in &outcome.effects {
+            if let Err(error) = self.broker.publish(Exchange::Results, &event.to_message(Timestamp::now())).await {
+                log_failure(&error, "a result could not be published");
+                let settlement = self.after_unpublished(&error, delivery.attempt());
+                return delivery.settle(&settlement).await;
+            }
+        }
+        delivery.settle(&outcome.settlement).await?;
+        log_outcome(&outcome);
+        Ok(())
+    }
+
+    /// What becomes of a note whose result the broker did not take.
+    fn after_unpublished(&self, error: &BrokerError, attempt: u32) -> Settlement {
+        let reason = Reason::InternalError;
+        match error.disposition() {
+            // Not the note's fault, so no attempt is its last: the broker is asked again for as long as it takes.
+            Disposition::Retry => Settlement::Retry { after: self.stages.retry.pause_after(attempt), reason },
+            Disposition::Fail => Settlement::DeadLetter(DeadLetterCause { reason, stage: Stage::Receive }),
+        }
+    }
+}
+
+/// The one place where a note's fate is logged: ids, words from closed sets and figures only.
+fn log_outcome(outcome: &Outcome) {
+    for Event::Processed { data, .. } in &outcome.effects {
+        telemetry::count(data);
+        tracing::info!(
+            note_id = %data.note_id,
+            outcome = data.outcome.as_str(),
+            reason = data.reason.map(Reason::as_str),
+            audio_s = data.audio.as_ref().map(|a| a.duration_s),
+            total_ms = data.timings_ms.total,
+            "note answered"
+        );
+    }
+    if let Settlement::Retry { after, reason } = &outcome.settlement {
+        metrics::counter!("sprachpost_retries_total", "reason" => reason.as_str()).increment(1);
+        tracing::warn!(reason = reason.as_str(), after_s = after.as_secs_f64(), "note will be tried again");
+    }
+}
+
+fn log_failure(error: &BrokerError, what: &str) {
+    tracing::warn!(error = error as &dyn std::error::Error, "{what}");
+}

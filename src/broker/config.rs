@@ -9,7 +9,8 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::BrokerError;
+use super::{BrokerError, url::BrokerUrl};
+use crate::config::SecretError;
 
 /// Where the embedded queue lies when no address is configured.
 pub const EMBEDDED_PATH: &str = "data/sprachpost.sqlite";
@@ -22,6 +23,9 @@ pub const EMBEDDED_PATH: &str = "data/sprachpost.sqlite";
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
+    /// Which queue: `embedded:PATH` or `amqp://host` (without a password), or where an address with a password is
+    /// found: `{ env = "NAME" }` or `{ file = "PATH" }`. A file in `data/` where none is set.
+    pub url: Option<BrokerUrl>,
     /// Longest wait for a connection, in seconds.
     pub connect_s_max: u32,
     /// Longest wait for queues and exchanges to be declared, in seconds.
@@ -63,6 +67,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
+            url: None,
             connect_s_max: 10,
             declare_s_max: 20,
             confirm_s_max: 10,
@@ -84,6 +89,11 @@ impl Default for Config {
 }
 
 impl Config {
+    /// The address, read from where it is kept.
+    pub fn address(&self) -> Result<Option<SecretString>, SecretError> {
+        self.url.as_ref().map(BrokerUrl::read).transpose()
+    }
+
     pub(super) fn confirm_limit(&self) -> Duration {
         Duration::from_secs(self.confirm_s_max.into())
     }

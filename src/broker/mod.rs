@@ -12,6 +12,7 @@ pub mod config;
 pub mod embedded;
 pub mod pattern;
 pub mod topology;
+pub mod url;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
@@ -109,7 +110,7 @@ pub trait Deliveries: Send {
 /// One message that waits to be settled. Dropped without settlement, it comes back: to another worker at once where
 /// the broker can tell, else after the lease.
 #[async_trait]
-pub trait Delivery: Send {
+pub trait Delivery: Send + Sync {
     fn message(&self) -> &Message;
 
     /// Which attempt this is, from 1. Counted before work starts, so that a crash counts.

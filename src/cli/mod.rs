@@ -1,4 +1,107 @@
-//! (stub)
-pub mod models;
+//! Owns the command line: what can be asked for, one file a command. Only here errors lose their type and become
+//! sentences and exit codes.
 
+mod config;
+mod contract;
+mod listen;
+pub mod models;
 pub mod playbook;
+mod present;
+mod process;
+mod serve;
+mod submit;
+
+use std::{path::PathBuf, process::ExitCode};
+
+use anyhow::Context;
+use clap::{CommandFactory, Parser, Subcommand};
+
+use crate::config::Config;
+
+/// Voice notes in; transcript, intent and a suggested reply out. Everything stays on this machine.
+#[derive(Debug, Parser)]
+#[command(
+    version,
+    propagate_version = true,
+    after_help = "Exit codes: 0 done, 1 a note could not be processed, 2 usage or configuration.\n\n\
+                  Begin with:\n  sprachpost models pull            fetch the models (once)\n  \
+                  sprachpost process note.ogg       see what an agent would get\n  \
+                  sprachpost serve                  work on notes from the queue"
+)]
+struct Arguments {
+    /// The configuration file; without one, defaults and the environment (`SPRACHPOST__SECTION__KEY`) apply.
+    #[arg(long, short, global = true, value_name = "FILE", env = "SPRACHPOST_CONFIG")]
+    config: Option<PathBuf>,
+
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Work on audio files right here, without any queue, and print what comes out.
+    Process(process::Arguments),
+    /// Run the roles of this process: take notes over HTTP, work on notes.
+    Serve(serve::Arguments),
+    /// Put audio files on the queue as voice notes.
+    Submit(submit::Arguments),
+    /// Print results as they are published.
+    Listen(listen::Arguments),
+    /// Fetch, list and verify model files.
+    Models(models::ModelsArgs),
+    /// Check and measure a playbook.
+    Playbook(playbook::PlaybookArgs),
+    /// Check and show the configuration.
+    Config(config::Arguments),
+    /// Print the wire contract.
+    Contract(contract::Arguments),
+    /// Print a completion script for a shell.
+    Completions { shell: clap_complete::Shell },
+}
+
+/// Runs the command that the process was started with.
+#[must_use]
+pub fn main() -> ExitCode {
+    // clap prints help, version and usage errors itself, with exit code 2 for the latter.
+    let arguments = Arguments::parse();
+    match run(arguments) {
+        Ok(code) => code,
+        Err(error) => {
+            // One line with all causes: whoever reads it at night should not have to count frames.
+            eprintln!("sprachpost: {error:#}");
+            ExitCode::from(USAGE)
+        }
+    }
+}
+
+/// A note could not be processed.
+const NOT_PROCESSED: u8 = 1;
+/// Usage or configuration.
+const USAGE: u8 = 2;
+
+fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
+    let Arguments { config: file, command } = arguments;
+    // These work without any configuration, and help to repair one.
+    match command {
+        Command::Completions { shell } => {
+            clap_complete::generate(shell, &mut Arguments::command(), "sprachpost", &mut std::io::stdout());
+            return Ok(ExitCode::SUCCESS);
+        }
+        Command::Contract(arguments) => return contract::run(&arguments),
+        Command::Config(arguments) => return config::run(&arguments, file.as_deref()),
+        _ => {}
+    }
+    let config = Config::load(file.as_deref(), std::env::vars())?;
+    let runtime = tokio::runtime::Runtime::new().context("the asynchronous runtime could not start")?;
+    runtime.block_on(async {
+        match command {
+            Command::Process(arguments) => process::run(arguments, config).await,
+            Command::Serve(arguments) => serve::run(arguments, config).await,
+            Command::Submit(arguments) => submit::run(arguments, config).await,
+            Command::Listen(arguments) => listen::run(arguments, config).await,
+            Command::Models(arguments) => models::run(&arguments, &config.models).await.map(|()| ExitCode::SUCCESS),
+            Command::Playbook(arguments) => playbook::run(arguments, config.playbook.path.as_deref()),
+            Command::Completions { .. } | Command::Contract(_) | Command::Config(_) => Ok(ExitCode::SUCCESS),
+        }
+    })
+}

@@ -16,7 +16,6 @@ use crate::understanding::{
 };
 
 /// The exit code for a playbook or a file of notes that cannot be used.
-const EXIT_CONFIGURATION: u8 = 2;
 /// How many sentences of a confused pair are shown.
 const SENTENCES_SHOWN: usize = 3;
 const PAIRS_SHOWN: usize = 8;
@@ -32,7 +31,7 @@ pub struct PlaybookArgs {
 enum PlaybookCommand {
     /// Say whether a playbook is valid, and what is in it.
     Check {
-        /// The playbook; left out: the one that comes with the program.
+        /// The playbook; left out: `playbook.path`, or else the one that comes with the program.
         file: Option<PathBuf>,
     },
     /// Print a valid playbook without intents, to be continued.
@@ -43,7 +42,7 @@ enum PlaybookCommand {
     },
     /// Find out how well a playbook's own examples are told apart.
     Test {
-        /// The playbook; left out: the one that comes with the program.
+        /// The playbook; left out: `playbook.path`, or else the one that comes with the program.
         file: Option<PathBuf>,
         /// Print JSON for machines.
         #[arg(long)]
@@ -55,7 +54,7 @@ enum PlaybookCommand {
     Evaluate {
         /// The labelled notes, one JSON object a line.
         notes: PathBuf,
-        /// The playbook; left out: the one that comes with the program.
+        /// The playbook; left out: `playbook.path`, or else the one that comes with the program.
         #[arg(long)]
         playbook: Option<PathBuf>,
         /// Print JSON for machines: shares from 0 to 1.
@@ -64,24 +63,19 @@ enum PlaybookCommand {
     },
 }
 
-/// Runs the command and prints to standard output; an unusable file is told on standard error with exit code 2.
-pub fn run(args: PlaybookArgs) -> anyhow::Result<ExitCode> {
-    let printed = match args.command {
-        PlaybookCommand::Template { language } => Ok(Playbook::starter(&language).unwrap_or_default().to_owned()),
-        PlaybookCommand::Check { file } => load(file.as_deref()).map(|playbook| describe(&playbook)),
-        PlaybookCommand::Test { file, json } => test(file.as_deref(), json),
-        PlaybookCommand::Evaluate { notes, playbook, json } => evaluate(&notes, playbook.as_deref(), json),
+/// Runs the command; where it names no file, `configured` is meant (`playbook.path`), or else the built-in playbook.
+pub fn run(args: PlaybookArgs, configured: Option<&Path>) -> anyhow::Result<ExitCode> {
+    let or_configured = |file: Option<PathBuf>| file.or_else(|| configured.map(Path::to_owned));
+    let text = match args.command {
+        PlaybookCommand::Template { language } => Playbook::starter(&language).unwrap_or_default().to_owned(),
+        PlaybookCommand::Check { file } => describe(&load(or_configured(file).as_deref())?),
+        PlaybookCommand::Test { file, json } => test(or_configured(file).as_deref(), json)?,
+        PlaybookCommand::Evaluate { notes, playbook, json } => {
+            evaluate(&notes, or_configured(playbook).as_deref(), json)?
+        }
     };
-    Ok(match printed {
-        Ok(text) => {
-            print!("{text}");
-            ExitCode::SUCCESS
-        }
-        Err(error) => {
-            eprintln!("{error:#}");
-            ExitCode::from(EXIT_CONFIGURATION)
-        }
-    })
+    print!("{text}");
+    Ok(ExitCode::SUCCESS)
 }
 
 fn load(file: Option<&Path>) -> Result<Playbook, anyhow::Error> {

@@ -1,1 +1,127 @@
-//! Owns the generated contract: JSON Schema of both events and the AsyncAPI document.
+//! Owns the generated contract: JSON Schema of both events, and an AsyncAPI 3 document of topics, keys, headers and
+//! queue arguments. The files in `contract/` are what these functions return; a test notices when they differ.
+
+use schemars::{JsonSchema, Schema, generate::SchemaSettings};
+use serde_json::{Value, json};
+
+use super::{
+    Processed,
+    envelope::{CONTENT_TYPE, Envelope, PROCESSED_V1, RECEIVED_V1},
+};
+use crate::{broker::topology, note::VoiceNote};
+
+/// Schema of `de.sprachpost.voice-note.received.v1`: the structured event; its `data` is also accepted alone.
+#[must_use]
+pub fn received_schema() -> Schema {
+    schema::<Envelope<VoiceNote>>(RECEIVED_V1)
+}
+
+/// Schema of `de.sprachpost.voice-note.processed.v1`.
+#[must_use]
+pub fn processed_schema() -> Schema {
+    schema::<Envelope<Processed>>(PROCESSED_V1)
+}
+
+fn schema<T: JsonSchema>(event_type: &str) -> Schema {
+    let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
+    schema.insert("title".to_owned(), event_type.into());
+    // With an id of its own, a schema's references stay within it wherever it is embedded.
+    schema.insert("$id".to_owned(), format!("urn:sprachpost:{event_type}").into());
+    if let Some(property) = schema.pointer_mut("/properties/type") {
+        *property = json!({"const": event_type});
+    }
+    schema
+}
+
+/// Both schemas in one document, by event type.
+#[must_use]
+pub fn schemas() -> Value {
+    json!({ RECEIVED_V1: received_schema(), PROCESSED_V1: processed_schema() })
+}
+
+/// AsyncAPI 3 document of what goes over the broker.
+#[must_use]
+pub fn asyncapi() -> Value {
+    json!({
+        "asyncapi": "3.0.0",
+        "info": {
+            "title": "Sprachpost",
+            "version": "1",
+            "description": "Voice notes in; transcript, intent and suggested reply out.",
+            "license": {"name": "MIT OR Apache-2.0"}
+        },
+        "defaultContentType": CONTENT_TYPE,
+        "channels": {
+            "notes": topic_channel(
+                topology::NOTES_EXCHANGE,
+                "received.{tenant}.{channel}",
+                "Notes on their way to a worker. A plain JSON object, a CloudEvent in binary mode (headers with the \
+                 prefix ce-, cloudEvents: or cloudEvents_) and one in structured mode are accepted.",
+                &["tenant", "channel"],
+                "received",
+            ),
+            "results": topic_channel(
+                topology::RESULTS_EXCHANGE,
+                "processed.{tenant}.{channel}.{outcome}.{language}.{intent}.{urgency}",
+                "Exactly one event a note. Parts that are unknown are `none`.",
+                &["tenant", "channel", "outcome", "language", "intent", "urgency"],
+                "processed",
+            ),
+            "work": queue_channel(topology::WORK_QUEUE, "What workers consume; notes are bound with `received.#`."),
+            "deadLetters": queue_channel(
+                topology::DEAD_LETTER_QUEUE,
+                "Notes that were given up on, as they came, with the reason in headers.",
+            ),
+            "unroutedResults": queue_channel(topology::UNROUTED_RESULTS, "Results that nobody has bound, for a while."),
+        },
+        "operations": {
+            "takeNotes": operation("receive", "notes"),
+            "publishResults": operation("send", "results"),
+        },
+        "components": {
+            "messages": {
+                "received": message(RECEIVED_V1, "A voice note to process", &received_schema()),
+                "processed": message(PROCESSED_V1, "What became of a voice note", &processed_schema()),
+            }
+        }
+    })
+}
+
+fn topic_channel(exchange: &str, address: &str, description: &str, parameters: &[&str], message: &str) -> Value {
+    let parameters: serde_json::Map<String, Value> =
+        parameters.iter().map(|name| ((*name).to_owned(), json!({}))).collect();
+    json!({
+        "address": address,
+        "description": description,
+        "parameters": parameters,
+        "messages": {message: {"$ref": format!("#/components/messages/{message}")}},
+        "bindings": {"amqp": {"is": "routingKey", "bindingVersion": "0.3.0",
+            "exchange": {"name": exchange, "type": "topic", "durable": true, "autoDelete": false}}}
+    })
+}
+
+fn queue_channel(queue: &str, description: &str) -> Value {
+    json!({
+        "address": queue,
+        "description": description,
+        "bindings": {"amqp": {"is": "queue", "bindingVersion": "0.3.0",
+            "queue": {"name": queue, "durable": true, "exclusive": false, "autoDelete": false}}}
+    })
+}
+
+fn operation(action: &str, channel: &str) -> Value {
+    json!({"action": action, "channel": {"$ref": format!("#/channels/{channel}")}})
+}
+
+fn message(event_type: &str, summary: &str, payload: &Schema) -> Value {
+    json!({
+        "name": event_type,
+        "summary": summary,
+        "contentType": CONTENT_TYPE,
+        "correlationId": {"location": "$message.payload#/data/note_id"},
+        "headers": {"type": "object", "properties": {
+            "traceparent": {"type": "string", "description": "W3C Trace Context, handed on from note to result"}}},
+        "bindings": {"amqp": {"bindingVersion": "0.3.0", "messageType": event_type}},
+        "payload": payload
+    })
+}

@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use super::{Processed, Reason};
 use crate::{
     broker::Message,
-    note::{NoteId, VoiceNote},
+    note::{Channel, Tenant, VoiceNote},
 };
 
 pub const CONTENT_TYPE: &str = "application/cloudevents+json";
@@ -63,6 +63,11 @@ pub enum Event {
 }
 
 impl Event {
+    #[must_use]
+    pub fn processed(data: Processed, traceparent: Option<String>) -> Self {
+        Self::Processed { data: Box::new(data), traceparent }
+    }
+
     /// The message that carries this event: structured mode, deterministic id.
     ///
     /// # Panics
@@ -140,6 +145,15 @@ pub fn parse_received(message: &Message) -> Result<Received, EventError> {
     Ok(Received { note: envelope.data, traceparent })
 }
 
+/// Reads a result back, for those who listen.
+///
+/// # Errors
+/// [`EventError`] if the message is no processed event.
+pub fn parse_processed(message: &Message) -> Result<Processed, EventError> {
+    let envelope: Envelope<Processed> = read(&message.body)?;
+    if envelope.event_type == PROCESSED_V1 { Ok(envelope.data) } else { Err(EventError::UnknownType) }
+}
+
 /// CloudEvents attributes from headers, without their prefix, in lower case.
 fn binary_attributes(message: &Message) -> BTreeMap<String, String> {
     let attribute = |name: &str| {
@@ -174,7 +188,7 @@ fn read_value<T: for<'a> Deserialize<'a>>(value: serde_json::Value) -> Result<T,
 pub enum EventError {
     #[error("the message is no voice note: {what} at {field}")]
     Malformed { field: String, what: &'static str },
-    #[error("the message is no event of type {RECEIVED_V1}")]
+    #[error("the message is an event of a type or version that is not known here")]
     UnknownType,
     #[error("the message is a CloudEvent of another version than {SPEC_VERSION}")]
     SpecVersion,
@@ -203,8 +217,98 @@ impl EventError {
     }
 }
 
-/// The id to report an unreadable message under: its own, where it has one, else that of its bytes.
+/// Who sent a message that is no note, as far as it says so in the right place: the producer learns under its own
+/// ids what was wrong. None if it does not say.
 #[must_use]
-pub fn unreadable_note_id(message: &Message) -> NoteId {
-    NoteId::of_unreadable(&message.body)
+pub fn sender_of_unreadable(message: &Message) -> Option<(Tenant, Channel, String)> {
+    let value: serde_json::Value = serde_json::from_slice(&message.body).ok()?;
+    let note = value.get("data").filter(|data| data.is_object()).unwrap_or(&value);
+    let text = |field: &str| note.get(field).and_then(serde_json::Value::as_str);
+    let (tenant, channel, id) = (text("tenant")?.parse().ok()?, text("channel")?.parse().ok()?, text("message_id")?);
+    Some((tenant, channel, id.to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn note() -> serde_json::Value {
+        json!({"tenant": "musterstrom", "channel": "whatsapp", "message_id": "wamid.1",
+               "audio": {"type": "inline", "data": "T2dnUw=="}, "a_field_of_the_future": 1})
+    }
+
+    fn message(body: &serde_json::Value, content_type: &str, headers: &[(&str, &str)]) -> Message {
+        Message {
+            id: None,
+            correlation_id: None,
+            routing_key: "received.musterstrom.whatsapp".to_owned(),
+            content_type: Some(content_type.to_owned()),
+            headers: headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
+            body: body.to_string().into_bytes(),
+        }
+    }
+
+    #[test]
+    fn all_three_forms_carry_the_same_note() {
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let plain = message(&note(), "application/json", &[("traceparent", parent)]);
+        let structured = json!({"specversion": "1.0", "id": "1", "source": "/test", "type": RECEIVED_V1,
+                                "traceparent": parent, "data": note()});
+        let structured = message(&structured, "application/cloudevents+json; charset=utf-8", &[]);
+        let expected = parse_received(&plain).unwrap();
+        assert_eq!(expected.traceparent.as_deref(), Some(parent));
+        assert_eq!(parse_received(&structured).unwrap(), expected);
+        for prefix in ["ce-", "cloudEvents:", "cloudEvents_"] {
+            let headers: Vec<(String, &str)> = [
+                ("specversion", "1.0"),
+                ("type", RECEIVED_V1),
+                ("id", "1"),
+                ("source", "/test"),
+                ("traceparent", parent),
+            ]
+            .map(|(k, v)| (format!("{prefix}{k}"), v))
+            .to_vec();
+            let headers: Vec<(&str, &str)> = headers.iter().map(|(k, v)| (k.as_str(), *v)).collect();
+            assert_eq!(parse_received(&message(&note(), "application/json", &headers)).unwrap(), expected, "{prefix}");
+        }
+    }
+
+    #[test]
+    fn another_version_is_unsupported_even_if_its_data_look_different() {
+        let future = json!({"specversion": "1.0", "id": "1", "source": "/t",
+                            "type": "de.sprachpost.voice-note.received.v2", "data": {"new": true}});
+        let error = parse_received(&message(&future, CONTENT_TYPE, &[])).unwrap_err();
+        assert_eq!(error.reason(), Reason::UnsupportedEvent);
+        let old_spec = json!({"specversion": "0.3", "type": RECEIVED_V1, "data": note()});
+        assert_eq!(parse_received(&message(&old_spec, CONTENT_TYPE, &[])).unwrap_err(), EventError::SpecVersion);
+    }
+
+    #[test]
+    fn a_malformed_note_names_the_field_and_never_its_value() {
+        let mut bad = note();
+        bad["sender"] = json!({"phone": "+49170555"});
+        let error = parse_received(&message(&bad, "application/json", &[])).unwrap_err();
+        assert!(error.to_string().contains("sender"), "{error}");
+        assert!(!error.to_string().contains("555"), "{error}");
+        assert_eq!(error.reason(), Reason::MalformedEvent);
+    }
+
+    #[test]
+    fn what_goes_out_comes_in_again() {
+        let received = parse_received(&message(&note(), "application/json", &[])).unwrap();
+        let sent = received_message(&received, Timestamp::UNIX_EPOCH);
+        assert_eq!(parse_received(&sent).unwrap(), received);
+        assert_eq!(sent.routing_key, "received.musterstrom.whatsapp");
+        assert_eq!(sent.id, received_message(&received, Timestamp::now()).id, "the id depends on the note alone");
+    }
+
+    #[test]
+    fn the_sender_of_a_broken_note_is_told_under_its_own_ids() {
+        let mut bad = note();
+        bad["audio"] = json!({"type": "carrier pigeon"});
+        let (tenant, channel, id) = sender_of_unreadable(&message(&bad, "application/json", &[])).unwrap();
+        assert_eq!((tenant.as_str(), channel.as_str(), id.as_str()), ("musterstrom", "whatsapp", "wamid.1"));
+    }
 }

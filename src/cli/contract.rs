@@ -1,0 +1,30 @@
+//! `sprachpost contract`: the wire contract, generated from the types that are used.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::event::contract;
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// JSON Schema of both events, by type.
+    Schema,
+    /// AsyncAPI 3 document of topics, keys, headers and queues.
+    Asyncapi,
+}
+
+pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
+    let document = match arguments.what {
+        What::Schema => contract::schemas(),
+        What::Asyncapi => contract::asyncapi(),
+    };
+    println!("{}", serde_json::to_string_pretty(&document)?);
+    Ok(ExitCode::SUCCESS)
+}

@@ -1,0 +1,194 @@
+//! Owns how a result looks on a terminal: what an agent would get, or one line of JSON.
+
+use std::{
+    fmt::Write as _,
+    io::{self, Write as _},
+    path::Path,
+};
+
+use crate::event::{
+    Processed,
+    processed::{Abstained, AudioInfo, OutcomeKind, Reply, Transcript, Understanding},
+};
+
+/// Columns that text is wrapped at.
+const WIDTH: usize = 100;
+const LABEL_WIDTH: usize = 12;
+
+/// Writes one result to stdout. `file` is what the note is called here, where it came from a file.
+pub fn print(processed: &Processed, file: Option<&Path>, json: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if json {
+        serde_json::to_writer(&mut out, processed)?;
+        writeln!(out)?;
+    } else {
+        writeln!(out, "{}", for_people(processed, file))?;
+    }
+    out.flush()
+}
+
+/// A block of labelled lines.
+#[must_use]
+fn for_people(processed: &Processed, file: Option<&Path>) -> String {
+    let name = file.and_then(Path::file_name).map(|n| n.to_string_lossy().into_owned());
+    let mut block = Block::headed(&[
+        name.or_else(|| processed.message_id.clone()).unwrap_or_else(|| processed.note_id.to_string()),
+        processed.audio.as_ref().map_or_else(|| "no audio".to_owned(), audio_line),
+        time_line(processed),
+    ]);
+    if processed.outcome != OutcomeKind::Completed {
+        let reason = processed.reason.map(|r| format!(" ({r})")).unwrap_or_default();
+        block.line("outcome", &format!("{}{reason}", processed.outcome.as_str()));
+        block.line("", processed.detail.as_deref().unwrap_or_default());
+    }
+    if let Some(transcript) = &processed.transcript {
+        block.transcript(transcript);
+    }
+    if let Some(understanding) = &processed.understanding {
+        block.understanding(understanding);
+    }
+    if let Some(route) = &processed.route {
+        let escalated = if route.escalate { ", escalated" } else { "" };
+        block.line("goes to", &format!("{}{escalated}", route.team.as_deref().unwrap_or("nobody in particular")));
+    }
+    if let Some(follow_up) = &processed.follow_up {
+        block.line("ask again", &follow_up.due_at.strftime("%Y-%m-%d").to_string());
+    }
+    if let Some(reply) = &processed.reply {
+        block.reply(reply);
+    }
+    block.0
+}
+
+fn audio_line(audio: &AudioInfo) -> String {
+    let partial = if audio.partial { ", a part is missing" } else { "" };
+    format!("{:.1} s of {}/{}{partial}", audio.duration_s, audio.container, audio.codec)
+}
+
+/// What it took, against the note's length.
+fn time_line(processed: &Processed) -> String {
+    let took_s = processed.timings_ms.total as f64 / 1e3;
+    let ratio = processed.audio.as_ref().map(|a| a.duration_s / took_s).filter(|r| r.is_finite() && *r > 0.0);
+    let ratio = ratio.map(|r| format!(", {r:.0}× faster than it was spoken")).filter(|_| took_s > 0.0);
+    format!("answered in {took_s:.2} s{}", ratio.unwrap_or_default())
+}
+
+struct Block(String);
+
+impl Block {
+    fn headed(parts: &[String]) -> Self {
+        Self(format!("── {}", parts.join(" · ")))
+    }
+
+    /// A label and its text, wrapped behind the label. Text that comes from customers or files cannot move the
+    /// cursor: control characters are dropped.
+    fn line(&mut self, label: &str, text: &str) {
+        if text.is_empty() {
+            return;
+        }
+        let mut label = label;
+        let mut row = String::new();
+        let clean = |word: &str| word.chars().filter(|c| !c.is_control()).collect::<String>();
+        for word in text.split_whitespace().map(clean) {
+            if !row.is_empty() && row.chars().count() + 1 + word.chars().count() > WIDTH - LABEL_WIDTH {
+                self.row(label, &row);
+                (label, row) = ("", String::new());
+            }
+            if !row.is_empty() {
+                row.push(' ');
+            }
+            row += &word;
+        }
+        self.row(label, &row);
+    }
+
+    fn row(&mut self, label: &str, text: &str) {
+        // Writing to a string cannot fail.
+        let _ = write!(self.0, "\n   {label:LABEL_WIDTH$}{text}");
+    }
+
+    fn transcript(&mut self, transcript: &Transcript) {
+        self.line("said", &format!("»{}«", transcript.text.expose()));
+        self.line(
+            "language",
+            &format!(
+                "{} ({}), recognised at {}",
+                transcript.language,
+                percent(transcript.language_confidence),
+                percent(transcript.confidence)
+            ),
+        );
+    }
+
+    fn understanding(&mut self, understanding: &Understanding) {
+        match &understanding.intent {
+            Some(intent) => {
+                self.line("wants", &format!("{} ({})", intent.name, percent(intent.confidence)));
+                self.line("", &intent.evidence.as_ref().map(|e| format!("»{}«", e.expose())).unwrap_or_default());
+            }
+            None => self.line("wants", "not sure enough to say"),
+        }
+        let alternatives: Vec<String> =
+            understanding.alternatives.iter().map(|i| format!("{} ({})", i.name, percent(i.confidence))).collect();
+        self.line("or", &alternatives.join(", "));
+        let grounds = understanding.urgency.grounds.join(", ");
+        let grounds = if grounds.is_empty() { grounds } else { format!(" ({grounds})") };
+        self.line("urgency", &format!("{}{grounds}", understanding.urgency.level.as_str()));
+        let entities: Vec<String> = understanding
+            .entities
+            .iter()
+            .map(|e| format!("{} {}{}", e.kind, e.value.expose(), if e.verified { " ✓" } else { "" }))
+            .collect();
+        self.line("names", &entities.join(", "));
+        match understanding.contact.phone_allowed {
+            Some(true) => self.line("contact", "wants to be called"),
+            Some(false) => self.line("contact", "does not want to be called"),
+            None => {}
+        }
+    }
+
+    fn reply(&mut self, reply: &Reply) {
+        match reply {
+            Reply::Suggestion { text, template, .. } => {
+                self.line("suggestion", &format!("[{template}]"));
+                self.line("", text.expose());
+            }
+            Reply::Question { text, missing, .. } => {
+                self.line("question", &format!("[asks for {}]", missing.join(", ")));
+                self.line("", text.expose());
+            }
+            Reply::Abstention { reason } => self.line("suggestion", &format!("none: {}", why(*reason))),
+        }
+    }
+}
+
+fn percent(share: f32) -> String {
+    format!("{:.0} %", share * 100.0)
+}
+
+fn why(reason: Abstained) -> &'static str {
+    match reason {
+        Abstained::NothingUnderstood => "there is nothing that could be answered",
+        Abstained::IntentUnsure => "it is not sure enough what the customer wants",
+        Abstained::SeveralIntents => "the customer wants more than one thing",
+        Abstained::NoTemplate => "the playbook has no text for this",
+        Abstained::NoTemplateInLanguage => "the playbook has no text for this in the customer's language",
+        Abstained::FactMissing => "a fact is missing that the text needs",
+        Abstained::LeftToPeople => "the playbook leaves this to people",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn long_text_wraps_behind_its_label_and_cannot_move_the_cursor() {
+        let mut block = Block(String::new());
+        block.line("said", &format!("\u{1b}[2Jhallo {}", "wort ".repeat(40)));
+        assert!(!block.0.contains('\u{1b}'));
+        let rows: Vec<&str> = block.0.trim_start_matches('\n').lines().collect();
+        assert!(rows.len() > 1 && rows.iter().all(|r| r.chars().count() <= WIDTH + 3), "{rows:?}");
+        assert!(rows[0].starts_with("   said") && rows[1].starts_with("               wort"), "{rows:?}");
+    }
+}

@@ -1,0 +1,110 @@
+//! `sprachpost process`: audio files through the pipeline, without any queue.
+
+use std::{
+    path::{Path, PathBuf},
+    process::ExitCode,
+    sync::Arc,
+};
+
+use anyhow::Context;
+use clap::Args;
+use futures_util::{StreamExt, stream};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+
+use super::{NOT_PROCESSED, present};
+use crate::{
+    app,
+    config::Config,
+    event::{Event, Processed, Reason, envelope::Received, processed::OutcomeKind},
+    note::{AudioSource, Channel, Tenant, VoiceNote},
+    outcome::{Outcome, Settlement},
+    pipeline::{self, Stages},
+    report::{Attempt, Report},
+};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    /// Audio files, in whatever format messengers send.
+    #[arg(required = true, value_name = "FILE")]
+    files: Vec<PathBuf>,
+    /// Print one processed event a line, as JSON.
+    #[arg(long)]
+    json: bool,
+    /// The language spoken, if it need not be detected (ISO 639-1).
+    #[arg(long)]
+    language: Option<String>,
+    /// Whose settings apply.
+    #[arg(long, default_value = "local")]
+    tenant: Tenant,
+}
+
+pub async fn run(arguments: Arguments, mut config: Config) -> anyhow::Result<ExitCode> {
+    let files = arguments.files.iter().map(|file| canonical(file)).collect::<Result<Vec<_>, _>>()?;
+    config.fetch.file_roots.extend(files.iter().filter_map(|file| file.parent()).map(Path::to_owned));
+    // Nobody waits for a second attempt here.
+    config.worker.retry.attempts_max = 1;
+    let stages = app::stages(&config).await?;
+
+    let bar = progress_bar(files.len());
+    let notes = files.iter().map(|file| note(file, &arguments)).collect::<Vec<_>>();
+    let mut results = stream::iter(notes).map(|note| process(note, Arc::clone(&stages))).buffered(stages.pool.slots());
+
+    let (mut code, mut index) = (ExitCode::SUCCESS, 0);
+    while let Some(processed) = results.next().await {
+        if matches!(processed.outcome, OutcomeKind::Rejected | OutcomeKind::Failed) {
+            code = ExitCode::from(NOT_PROCESSED);
+        }
+        bar.suspend(|| present::print(&processed, Some(&arguments.files[index]), arguments.json))?;
+        bar.inc(1);
+        index += 1;
+    }
+    bar.finish_and_clear();
+    Ok(code)
+}
+
+fn canonical(file: &Path) -> anyhow::Result<PathBuf> {
+    file.canonicalize().with_context(|| format!("the file {} cannot be opened", file.display()))
+}
+
+/// The file's name stands for the platform's message id, so that the same file has the same note id.
+fn note(file: &Path, arguments: &Arguments) -> VoiceNote {
+    VoiceNote {
+        tenant: arguments.tenant.clone(),
+        channel: Channel::upload(),
+        message_id: file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
+        conversation: None,
+        ticket: None,
+        sender: None,
+        sent_at: None,
+        language: arguments.language.clone(),
+        reply_window_ends_at: None,
+        audio: AudioSource::File { path: file.to_string_lossy().into_owned() },
+    }
+}
+
+async fn process(note: VoiceNote, stages: Arc<Stages>) -> Processed {
+    let received = Received { note, traceparent: None };
+    let Outcome { effects, settlement } = pipeline::process(&received, Attempt::only(), &stages).await;
+    if let Some(Event::Processed { data, .. }) = effects.into_iter().next() {
+        return *data;
+    }
+    // With one attempt there is always an event; should that ever change, say so instead of nothing.
+    let reason = match settlement {
+        Settlement::Retry { reason, .. } => reason,
+        Settlement::Ack | Settlement::DeadLetter(_) => Reason::InternalError,
+    };
+    let mut report = Report::begin(&received.note, Attempt::only(), &stages.worker);
+    report.conclude(OutcomeKind::Failed, reason, "the note would be tried again later");
+    report.finish()
+}
+
+/// On a terminal only, and on stderr: stdout belongs to the results.
+fn progress_bar(files: usize) -> ProgressBar {
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} notes, {elapsed}")
+        .unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::with_draw_target(Some(files as u64), ProgressDrawTarget::stderr()).with_style(style);
+    if files > 1 {
+        bar.tick()
+    }
+    bar
+}

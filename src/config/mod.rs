@@ -1,0 +1,177 @@
+//! Owns the configuration as a whole: one TOML file, overridden by the environment, checked before anything starts.
+//!
+//! Each component's settings stand beside its code; this module only puts them together. A key that nobody knows is
+//! an error, and so is a secret that is written out.
+
+mod overlay;
+mod secret;
+
+use std::path::{Path, PathBuf};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+pub use self::secret::{Secret, SecretError};
+use crate::{asr, audio, broker, gateway, models, telemetry, tenants::Tenants, worker};
+
+/// All settings. Every one has a default; an empty file is a valid configuration.
+#[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// Where notes come from and results go.
+    pub broker: broker::Config,
+    /// The HTTP listener.
+    pub http: gateway::Config,
+    /// Where audio may be fetched from.
+    pub fetch: audio::fetch::Config,
+    /// Limits on audio.
+    pub audio: audio::decode::Config,
+    /// When is a note silent?
+    pub speech: audio::speech::Config,
+    /// Speech recognition.
+    pub asr: asr::Config,
+    /// Where model files lie and come from.
+    pub models: models::Config,
+    pub playbook: PlaybookConfig,
+    /// Settings by tenant.
+    pub tenants: Tenants,
+    pub worker: worker::Config,
+    pub log: telemetry::Config,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct PlaybookConfig {
+    /// The playbook file; the built-in German one where none.
+    pub path: Option<PathBuf>,
+}
+
+/// Paths of all settings that are secrets: what the environment sets there is kept as a reference to the variable.
+const SECRETS: [&[&str]; 3] =
+    [&["broker", "url"], &["fetch", "object_store", "access_key"], &["fetch", "object_store", "secret_key"]];
+
+impl Config {
+    /// Reads `file` (none: nothing but defaults) and lays `environment` over it.
+    ///
+    /// # Errors
+    /// [`ConfigError`] names file, line and field, or the variable.
+    pub fn load(
+        file: Option<&Path>,
+        environment: impl IntoIterator<Item = (String, String)>,
+    ) -> Result<Self, ConfigError> {
+        let shown = file.map_or_else(|| "the configuration".to_owned(), |f| f.display().to_string());
+        let text = match file {
+            Some(path) => std::fs::read_to_string(path)
+                .map_err(|source| ConfigError::Unreadable { path: path.to_owned(), source })?,
+            None => String::new(),
+        };
+        // First the file alone: only then does an error know its line.
+        let in_file = |e: toml::de::Error| invalid(&shown, &text, &e);
+        toml::from_str::<Self>(&text).map_err(in_file)?;
+        let mut table: toml::Table = toml::from_str(&text).map_err(in_file)?;
+
+        let overlaid = overlay::lay(&mut table, environment, &SECRETS)?;
+        serde_path_to_error::deserialize(table).map_err(|error| {
+            let path = error.path().to_string();
+            let variable = overlaid.iter().find(|variable| overlay::path_of(variable).join(".") == path);
+            let place = variable.cloned().unwrap_or_else(|| format!("{path}, set from the environment"));
+            ConfigError::Invalid { place, what: error.into_inner().to_string() }
+        })
+    }
+
+    /// Checks what the file's shape does not show: that every secret can be read.
+    ///
+    /// # Errors
+    /// The first secret that cannot be read, by its place.
+    pub fn check(&self) -> Result<(), SecretError> {
+        self.broker.address()?;
+        for client in &self.http.tokens {
+            client.token.read()?;
+        }
+        Ok(())
+    }
+
+    /// The effective configuration as TOML. Secrets are references and stay so.
+    ///
+    /// # Errors
+    /// If a setting cannot be written as TOML, which would be a mistake in this program.
+    pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
+        toml::to_string_pretty(self)
+    }
+}
+
+/// The error's own text would quote the line, and a secret may have been written there by mistake.
+fn invalid(file: &str, text: &str, error: &toml::de::Error) -> ConfigError {
+    let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
+    let place = line.map_or_else(|| file.to_owned(), |line| format!("{file}, line {line}"));
+    ConfigError::Invalid { place, what: error.message().to_owned() }
+}
+
+#[derive(Debug, thiserror::Error)]
+pub enum ConfigError {
+    #[error("the configuration file {} cannot be read", path.display())]
+    Unreadable {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("{place}: {what}")]
+    Invalid { place: String, what: String },
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str, environment: &[(&str, &str)]) -> Result<Config, ConfigError> {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), text).unwrap();
+        let environment = environment.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned()));
+        Config::load(Some(file.path()), environment)
+    }
+
+    #[test]
+    fn an_unknown_key_is_refused_with_its_line() {
+        let error = load("[asr]\nmodle = \"x\"\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("modle"), "{error}");
+    }
+
+    #[test]
+    fn the_environment_overrides_the_file_with_its_types() {
+        let text = "[asr]\nslots = 1\nmodel = \"a\"\n";
+        let environment =
+            [("SPRACHPOST__ASR__SLOTS", "3"), ("SPRACHPOST__HTTP__LISTEN", "127.0.0.1:0"), ("HOME", "/x")];
+        let config = load(text, &environment).unwrap();
+        assert_eq!((config.asr.slots, config.asr.model.as_str()), (3, "a"));
+        assert_eq!(config.http.listen, "127.0.0.1:0".parse().unwrap());
+    }
+
+    #[test]
+    fn a_bad_variable_is_named() {
+        let error = load("", &[("SPRACHPOST__ASR__SLOTS", "many")]).unwrap_err().to_string();
+        assert!(error.contains("SPRACHPOST__ASR__SLOTS"), "{error}");
+        let error = load("", &[("SPRACHPOST__ASR__SLOT", "1")]).unwrap_err().to_string();
+        assert!(error.contains("SLOT"), "{error}");
+    }
+
+    #[test]
+    fn a_broker_address_from_the_environment_is_never_shown() {
+        let config = load("", &[("SPRACHPOST__BROKER__URL", "amqp://user:geheim@host")]).unwrap();
+        let shown = config.to_toml().unwrap() + &format!("{config:?}");
+        assert!(!shown.contains("geheim") && shown.contains("SPRACHPOST__BROKER__URL"), "{shown}");
+    }
+
+    #[test]
+    fn a_password_in_the_file_is_refused() {
+        let error = load("[broker]\nurl = \"amqp://user:geheim@host\"\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("env") && !error.contains("geheim"), "{error}");
+    }
+
+    #[test]
+    fn what_is_shown_can_be_loaded_again() {
+        let text = "[broker]\nurl = \"embedded:/tmp/q.sqlite\"\n[tenants.musterstrom]\nlanguages = [\"de\", \"en\"]\n";
+        let config = load(text, &[]).unwrap();
+        let shown = config.to_toml().unwrap();
+        assert_eq!(load(&shown, &[]).unwrap().to_toml().unwrap(), shown);
+    }
+}

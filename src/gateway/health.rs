@@ -1,0 +1,38 @@
+//! Owns what an orchestrator asks: does the process live, can it work, what has it done.
+
+use axum::{extract::State, http::StatusCode, response::IntoResponse};
+
+use super::Gateway;
+
+/// The process answers: it lives.
+pub async fn live() -> &'static str {
+    "alive\n"
+}
+
+/// Ready while the broker takes messages.
+pub async fn ready(State(gateway): State<Gateway>) -> impl IntoResponse {
+    if gateway.broker.is_ready() {
+        (StatusCode::OK, "ready\n")
+    } else {
+        (StatusCode::SERVICE_UNAVAILABLE, "not ready: the broker cannot be reached\n")
+    }
+}
+
+/// Figures in Prometheus' text format. The queue's depth is asked for at this moment, and absent if the broker does
+/// not answer: no figure is better than an old one.
+pub async fn figures(State(gateway): State<Gateway>) -> impl IntoResponse {
+    let Some(figures) = &gateway.figures else {
+        return (StatusCode::NOT_FOUND, [("content-type", "text/plain")], "figures are not collected\n".to_owned());
+    };
+    let mut text = figures.render();
+    if let Ok(depth) = gateway.broker.depth().await {
+        text += &gauge("sprachpost_queue_waiting", "Notes waiting for a worker or their next attempt", depth.waiting);
+        text += &gauge("sprachpost_queue_dead_letters", "Notes that were given up on", depth.dead_letters);
+    }
+    text += &gauge("sprachpost_ready", "1 while the broker takes messages", gateway.broker.is_ready().into());
+    (StatusCode::OK, [("content-type", "text/plain; version=0.0.4")], text)
+}
+
+fn gauge(name: &str, help: &str, value: u64) -> String {
+    format!("# HELP {name} {help}\n# TYPE {name} gauge\n{name} {value}\n")
+}

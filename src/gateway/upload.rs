@@ -1,0 +1,180 @@
+//! Owns `POST /v1/notes`: a note as the body of a request, raw or as a form, answered with 202 once it is queued.
+//!
+//! Raw: the audio is the body, everything else stands in the query. As a form (`multipart/form-data`): the audio is
+//! the part `audio`, everything else are parts of the same names. The audio is not looked at here: workers find out
+//! what it is, and every note that was accepted has its event.
+
+use std::path::Path;
+
+use axum::{
+    Json,
+    body::Bytes,
+    extract::{FromRequest, Multipart, Query, Request, State},
+    http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
+    response::{IntoResponse, Response},
+};
+use base64::{Engine, prelude::BASE64_STANDARD};
+use jiff::Timestamp;
+use serde::Deserialize;
+use sha2::{Digest, Sha256};
+
+use super::Gateway;
+use crate::{
+    broker::{BrokerError, Exchange},
+    event::envelope::{Received, TRACEPARENT, received_message},
+    note::{AudioSource, Channel, NoteId, Tenant, VoiceNote},
+    private::Private,
+};
+
+/// What an upload may say about its note.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct Fields {
+    tenant: Option<Tenant>,
+    channel: Option<Channel>,
+    message_id: Option<String>,
+    conversation: Option<Private>,
+    ticket: Option<String>,
+    sender: Option<Private>,
+    sent_at: Option<Timestamp>,
+    language: Option<String>,
+    reply_window_ends_at: Option<Timestamp>,
+}
+
+/// Queues one note.
+pub async fn post_note(State(gateway): State<Gateway>, request: Request) -> Response {
+    match accept(&gateway, request).await {
+        Ok(note_id) => (StatusCode::ACCEPTED, Json(serde_json::json!({"note_id": note_id}))).into_response(),
+        Err(refusal) => refusal.into_response(),
+    }
+}
+
+async fn accept(gateway: &Gateway, request: Request) -> Result<NoteId, Refusal> {
+    // Before a byte of the body is read.
+    let tenants = gateway.tokens.tenants_of(request.headers()).ok_or(Refusal::Unauthorized)?;
+    let traceparent = header(request.headers(), TRACEPARENT);
+    let (fields, audio) = read(request).await?;
+
+    let tenant = fields.tenant.clone().or_else(|| tenants.first().cloned()).ok_or(Refusal::Forbidden)?;
+    if !tenants.contains(&tenant) {
+        return Err(Refusal::Forbidden);
+    }
+    if audio.is_empty() {
+        return Err(Refusal::Unreadable("the request holds no audio".to_owned()));
+    }
+    let note = note(fields, tenant, &audio, gateway).await?;
+    let id = note.id();
+    let message = received_message(&Received { note, traceparent }, Timestamp::now());
+    gateway.broker.publish(Exchange::Notes, &message).await.map_err(Refusal::NotQueued)?;
+    tracing::info!(note_id = %id, audio_bytes = audio.len(), "note uploaded and queued");
+    Ok(id)
+}
+
+async fn read(request: Request) -> Result<(Fields, Bytes), Refusal> {
+    let is_form =
+        header(request.headers(), CONTENT_TYPE.as_str()).is_some_and(|t| t.starts_with("multipart/form-data"));
+    let unreadable = |what: &str| Refusal::Unreadable(what.to_owned());
+    if is_form {
+        let form = Multipart::from_request(request, &()).await.map_err(|e| Refusal::Body(e.status(), e.body_text()))?;
+        return read_form(form).await;
+    }
+    let Query(fields) = Query::try_from_uri(request.uri())
+        .map_err(|_| unreadable("the query holds an unknown parameter or a value that does not fit"))?;
+    let audio = Bytes::from_request(request, &()).await.map_err(|e| Refusal::Body(e.status(), e.body_text()))?;
+    Ok((fields, audio))
+}
+
+async fn read_form(mut form: Multipart) -> Result<(Fields, Bytes), Refusal> {
+    let (mut fields, mut audio) = (serde_json::Map::new(), Bytes::new());
+    let refused = |e: axum::extract::multipart::MultipartError| Refusal::Body(e.status(), e.body_text());
+    while let Some(part) = form.next_field().await.map_err(refused)? {
+        let name = part.name().unwrap_or_default().to_owned();
+        if name == "audio" {
+            audio = part.bytes().await.map_err(refused)?;
+        } else {
+            fields.insert(name, part.text().await.map_err(refused)?.into());
+        }
+    }
+    let fields = serde_json::from_value(fields.into())
+        .map_err(|_| Refusal::Unreadable("the form holds an unknown part or a value that does not fit".to_owned()))?;
+    Ok((fields, audio))
+}
+
+/// The same audio for the same tenant and channel is the same note unless the client names it itself, so that an
+/// upload that is repeated after a lost answer is not a second note.
+async fn note(fields: Fields, tenant: Tenant, audio: &Bytes, gateway: &Gateway) -> Result<VoiceNote, Refusal> {
+    let digest = hex(&Sha256::digest(audio));
+    Ok(VoiceNote {
+        tenant,
+        channel: fields.channel.unwrap_or_else(Channel::upload),
+        message_id: fields.message_id.filter(|id| !id.is_empty()).unwrap_or_else(|| format!("sha256:{digest}")),
+        conversation: fields.conversation,
+        ticket: fields.ticket,
+        sender: fields.sender,
+        sent_at: fields.sent_at,
+        language: fields.language,
+        reply_window_ends_at: fields.reply_window_ends_at,
+        audio: source(audio, &digest, gateway).await?,
+    })
+}
+
+/// Small audio travels inside the message, larger audio is left in the spool folder and referred to.
+async fn source(audio: &Bytes, digest: &str, gateway: &Gateway) -> Result<AudioSource, Refusal> {
+    if audio.len() as u64 <= gateway.inline_bytes_max {
+        return Ok(AudioSource::Inline { data: BASE64_STANDARD.encode(audio) });
+    }
+    let file = spool(&gateway.config.spool_dir, digest, audio).await.map_err(Refusal::NotSpooled)?;
+    Ok(AudioSource::File { path: file })
+}
+
+/// Written beside and renamed, so that a worker never sees half a file.
+async fn spool(dir: &Path, digest: &str, audio: &Bytes) -> std::io::Result<String> {
+    tokio::fs::create_dir_all(dir).await?;
+    let dir = tokio::fs::canonicalize(dir).await?;
+    let (file, partial) = (dir.join(digest), dir.join(format!("{digest}.{}", uuid::Uuid::new_v4())));
+    tokio::fs::write(&partial, audio).await?;
+    tokio::fs::File::open(&partial).await?.sync_all().await?;
+    tokio::fs::rename(&partial, &file).await?;
+    Ok(file.to_string_lossy().into_owned())
+}
+
+fn header(headers: &HeaderMap, name: &str) -> Option<String> {
+    Some(headers.get(name)?.to_str().ok()?.to_owned())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// Why an upload was not queued.
+#[derive(Debug, thiserror::Error)]
+enum Refusal {
+    #[error("a valid bearer token is needed: configure one under http.tokens")]
+    Unauthorized,
+    #[error("the token is not good for this tenant")]
+    Forbidden,
+    #[error("{0}")]
+    Unreadable(String),
+    #[error("{1}")]
+    Body(StatusCode, String),
+    #[error("the note could not be stored")]
+    NotSpooled(#[source] std::io::Error),
+    #[error("the note could not be queued; send it again later")]
+    NotQueued(#[source] BrokerError),
+}
+
+impl IntoResponse for Refusal {
+    fn into_response(self) -> Response {
+        let status = match &self {
+            Self::Unauthorized => StatusCode::UNAUTHORIZED,
+            Self::Forbidden => StatusCode::FORBIDDEN,
+            Self::Unreadable(_) => StatusCode::UNPROCESSABLE_ENTITY,
+            Self::Body(status, _) => *status,
+            Self::NotSpooled(_) | Self::NotQueued(_) => StatusCode::SERVICE_UNAVAILABLE,
+        };
+        if status.is_server_error() {
+            tracing::warn!(error = &self as &dyn std::error::Error, "an upload was not accepted");
+        }
+        (status, Json(serde_json::json!({"error": self.to_string()}))).into_response()
+    }
+}
