@@ -1,10 +1,15 @@
 //! The one integration-test binary: real model, real broker, real files.
-
-mod audio;
-mod models;
-mod ops;
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod audio;
 mod broker;
+mod cli;
+mod contract;
+mod docs;
+mod end_to_end;
+mod gateway;
+mod models;
+mod ops;
+mod pipeline;
 mod support;
 mod understanding;

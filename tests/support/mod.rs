@@ -1,4 +1,17 @@
 //! What the tests stand on.
 
+pub mod clips;
 pub mod guarded;
+pub mod program;
 pub mod rabbitmq;
+pub mod stages;
+pub mod wer;
+
+use std::sync::LazyLock;
+
+/// One runtime for all tests, so that what they share can live in it.
+pub fn runtime() -> &'static tokio::runtime::Runtime {
+    static RUNTIME: LazyLock<tokio::runtime::Runtime> =
+        LazyLock::new(|| tokio::runtime::Runtime::new().expect("a runtime"));
+    &RUNTIME
+}

@@ -1,0 +1,146 @@
+//! The command line: what it prints, how it ends.
+
+use serde_json::Value;
+
+use crate::support::program::{self, Server, stderr, stdout};
+
+fn run(arguments: &[&str]) -> std::process::Output {
+    program::run(tempfile::tempdir().unwrap().path(), arguments)
+}
+
+#[test]
+fn process_prints_one_json_event_a_line_in_the_order_of_the_files() {
+    let files = ["tests/clips/notes/de-outage.ogg", "tests/clips/notes/silent.ogg", "tests/clips/notes/en-outage.ogg"];
+    let output = run(&[&["process", "--json"], &files[..]].concat());
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let events: Vec<Value> = stdout(&output).lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let outcomes: Vec<&str> = events.iter().map(|e| e["outcome"].as_str().unwrap()).collect();
+    assert_eq!(outcomes, ["completed", "no_speech", "completed"]);
+    assert_eq!(events[0]["transcript"]["language"], "de");
+    assert_eq!(events[2]["transcript"]["language"], "en");
+    assert!(events[0]["transcript"]["text"].as_str().unwrap().contains("Internet"));
+    assert_eq!(stderr(&output), "", "nothing but results, where nobody watches");
+}
+
+#[test]
+fn process_for_people_shows_what_an_agent_would_get() {
+    let output = run(&["process", "tests/clips/notes/de-outage.ogg"]);
+    let shown = stdout(&output);
+    for part in ["de-outage.ogg", "ogg/opus", "said", "Internet", "wants", "outage", "urgency", "goes to"] {
+        assert!(shown.contains(part), "{part} is missing in:\n{shown}");
+    }
+}
+
+#[test]
+fn a_note_that_cannot_be_processed_exits_with_1_and_still_has_its_event() {
+    let output = run(&["process", "--json", "tests/clips/hostile/pdf-named.ogg"]);
+    assert_eq!(output.status.code(), Some(1));
+    let event: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(
+        (event["outcome"].as_str(), event["reason"].as_str()),
+        (Some("rejected"), Some("unsupported_container"))
+    );
+}
+
+#[test]
+fn usage_and_configuration_errors_exit_with_2_and_say_what_to_do() {
+    for arguments in
+        [&["process"][..], &["process", "no/such/file.ogg"], &["no-such-command"], &["submit", "--wait-s", "1", "x"]]
+    {
+        let output = run(arguments);
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}: {}", stderr(&output));
+        assert!(!stderr(&output).is_empty());
+    }
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program::command(folder.path());
+    let output =
+        command.env("SPRACHPOST__MODELS__DIR", folder.path()).args(["process", "tests/clips/notes/silent.ogg"]);
+    let output = output.output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("sprachpost models pull"), "{}", stderr(&output));
+    assert_eq!(stderr(&output).lines().count(), 1, "one sentence: {}", stderr(&output));
+}
+
+#[test]
+fn every_command_has_help_worth_reading() {
+    let top = stdout(&run(&["--help"]));
+    assert!(top.contains("Exit codes"), "{top}");
+    for command in ["process", "serve", "submit", "listen", "models", "playbook", "config", "contract", "completions"] {
+        assert!(top.contains(command), "{command}");
+        let output = run(&[command, "--help"]);
+        assert!(output.status.success() && stdout(&output).lines().count() > 5, "{command}");
+    }
+}
+
+#[test]
+fn the_configuration_is_checked_shown_and_described() {
+    assert!(run(&["config", "check"]).status.success());
+    let shown = stdout(&run(&["config", "show"]));
+    assert!(shown.contains("[asr]") && shown.contains("SPRACHPOST__BROKER__URL"), "{shown}");
+    let schema: Value = serde_json::from_str(&stdout(&run(&["config", "schema"]))).unwrap();
+    assert!(schema["properties"]["asr"].is_object());
+
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("bad.toml");
+    std::fs::write(&file, "[worker]\ndrain = 1\n").unwrap();
+    let output = run(&["config", "check", "--config", file.to_str().unwrap()]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("line 2") && stderr(&output).contains("drain"), "{}", stderr(&output));
+}
+
+#[test]
+fn the_contract_and_completions_are_printed() {
+    let schemas: Value = serde_json::from_str(&stdout(&run(&["contract", "schema"]))).unwrap();
+    assert!(schemas["de.sprachpost.voice-note.processed.v1"].is_object());
+    let asyncapi: Value = serde_json::from_str(&stdout(&run(&["contract", "asyncapi"]))).unwrap();
+    assert_eq!(asyncapi["asyncapi"], "3.0.0");
+    assert!(stdout(&run(&["completions", "bash"])).contains("sprachpost"));
+}
+
+#[test]
+fn submit_and_listen_meet_over_a_queue_that_a_worker_serves() {
+    let folder = tempfile::tempdir().unwrap();
+    let server = Server::start(program::command(folder.path()), &["--roles", "worker"]);
+    let output = program::run(
+        folder.path(),
+        &[
+            "submit",
+            "--wait",
+            "--tenant",
+            "musterstrom",
+            "--channel",
+            "whatsapp",
+            "--ticket",
+            "4711",
+            "tests/clips/notes/de-parcel-missing.ogg",
+            "tests/clips/hostile/amr-nb.amr",
+        ],
+    );
+    assert_eq!(output.status.code(), Some(1), "one of them cannot be processed: {}", stderr(&output));
+    let shown = stdout(&output);
+    assert!(shown.contains("Paket") && shown.contains("unsupported_codec"), "{shown}");
+    assert!(stderr(&output).contains("queued"));
+
+    // The first signal ends it in order, although nothing is being worked on.
+    server.signal("INT");
+    assert_eq!(server.wait().0, Some(0));
+}
+
+#[test]
+fn submitting_without_a_worker_is_noticed() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = program::run(folder.path(), &["submit", "--wait", "--wait-s", "1", "tests/clips/notes/silent.ogg"]);
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("is a worker running"), "{}", stderr(&output));
+}
+
+#[test]
+fn a_port_in_use_is_an_error_that_says_what_to_do() {
+    let taken = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program::command(folder.path());
+    command.env("SPRACHPOST__HTTP__LISTEN", taken.local_addr().unwrap().to_string());
+    let output = command.arg("serve").output().unwrap();
+    assert_eq!(output.status.code(), Some(2));
+    assert!(stderr(&output).contains("http.listen"), "{}", stderr(&output));
+}
