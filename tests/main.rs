@@ -1,6 +1,7 @@
 //! The one integration-test binary: real model, real broker, real files.
 #![expect(clippy::unwrap_used, reason = "a test that cannot go on panics")]
 
+mod asr;
 mod audio;
 mod broker;
 mod cli;

