@@ -2,6 +2,7 @@
 
 pub mod clips;
 pub mod guarded;
+pub mod nonspeech;
 pub mod program;
 pub mod rabbitmq;
 pub mod stages;
@@ -15,4 +16,3 @@ pub fn runtime() -> &'static tokio::runtime::Runtime {
         LazyLock::new(|| tokio::runtime::Runtime::new().expect("a runtime"));
     &RUNTIME
 }
-pub mod nonspeech;
