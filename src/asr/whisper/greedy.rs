@@ -40,7 +40,7 @@ pub fn decode(
     limit: &Limit,
 ) -> Result<Sequence, AsrError> {
     let vocabulary = Vocabulary::of(context)?;
-    let mut rules = Rules::new(vocabulary);
+    let mut rules = Rules::new(vocabulary, duration_s);
     let mut past = 1;
     // One at a time, because whisper-rs shows the scores after the first token of a batch only.
     let mut step = |state: &mut WhisperState, token: i32| -> Result<(), AsrError> {
@@ -60,7 +60,7 @@ pub fn decode(
             return Err(limit.error());
         }
         let choice = rules.choose(state.get_logits().map_err(engine_error)?);
-        if choice.token == vocabulary.end_of_text {
+        if choice.token == vocabulary.end_of_text || rules.is_behind_the_end() {
             return Ok(sequence);
         }
         let token = Token::read(context, &vocabulary, choice)?;

@@ -9,17 +9,15 @@ use super::{
     AsrError, confidence, engine_error,
     greedy::Sequence,
     repetition,
-    rules::{Choice, Vocabulary},
+    rules::{Choice, TIMES_PER_S, Vocabulary},
 };
 use crate::{
     event::processed::{Segment, Word},
     private::Private,
 };
 
-/// whisper.cpp counts time in hundredths of a second, …
+/// whisper.cpp counts time in hundredths of a second.
 const TICKS_PER_S: f64 = 100.0;
-/// … the model in fiftieths.
-const TIMES_PER_S: f64 = 50.0;
 
 /// One decoded token: a piece of text, or a time.
 #[derive(Debug, Clone)]

@@ -1,7 +1,9 @@
 //! Owns the rules by which the next token is chosen: whisper's own for text with times.
 //!
 //! A time opens the text; every stretch of text closes with one, and the next opens with one; times never run back;
-//! and where all times together are likelier than any single word, a time is due.
+//! and where all times together are likelier than any single word, a time is due. Ours alone: no time lies behind the
+//! end of the audio, and what opens there is not followed. In a trimmed window that is where whisper says its last
+//! sentence once more.
 
 use std::ops::Range;
 
@@ -11,6 +13,10 @@ use super::{AsrError, engine_error};
 
 /// The first stretch begins at most this long after the start of the audio: 1 s, in steps of 20 ms.
 const FIRST_TIME_MAX: usize = 50;
+/// A stretch lasts at least this long: 0.2 s.
+const STRETCH_MIN: usize = 10;
+/// Times a second that the model can tell apart.
+pub const TIMES_PER_S: f64 = 50.0;
 /// Scores this far below the best add nothing to a sum of probabilities in single precision.
 const NEGLIGIBLE: f32 = -17.0;
 
@@ -67,24 +73,33 @@ enum Position {
 pub struct Rules {
     vocabulary: Vocabulary,
     position: Position,
-    /// The earliest time that may come.
+    /// The earliest time that may come, and the last.
     earliest: usize,
+    latest: usize,
 }
 
 impl Rules {
-    pub fn new(vocabulary: Vocabulary) -> Self {
-        Self { vocabulary, position: Position::Start, earliest: vocabulary.first_time }
+    /// For audio of this length.
+    pub fn new(vocabulary: Vocabulary, duration_s: f64) -> Self {
+        let latest = vocabulary.first_time + (duration_s * TIMES_PER_S).ceil() as usize;
+        Self { vocabulary, position: Position::Start, earliest: vocabulary.first_time, latest }
+    }
+
+    /// True if the token chosen last opens a stretch where there is no audio left.
+    pub fn is_behind_the_end(&self) -> bool {
+        self.position == Position::Opened { first: false } && self.earliest + STRETCH_MIN > self.latest
     }
 
     /// The likeliest token of those that may come next, by the model's `scores` for all tokens.
     pub fn choose(&mut self, scores: &[f32]) -> Choice {
         let Vocabulary { end_of_text, first_time, blank } = self.vocabulary;
+        let end_of_times = scores.len().min(self.latest + 1);
         let (words, times) = match self.position {
-            Position::Start => (0..0, first_time..first_time + FIRST_TIME_MAX + 1),
+            Position::Start => (0..0, first_time..end_of_times.min(first_time + FIRST_TIME_MAX + 1)),
             Position::Opened { first: true } => (0..end_of_text, 0..0),
             Position::Opened { first: false } => (0..end_of_text + 1, 0..0),
-            Position::Text => (0..end_of_text + 1, self.earliest..scores.len()),
-            Position::Closed => (end_of_text..end_of_text + 1, self.earliest..scores.len()),
+            Position::Text => (0..end_of_text + 1, self.earliest..end_of_times),
+            Position::Closed => (end_of_text..end_of_text + 1, self.earliest..end_of_times),
         };
         let no_blank = (self.position == Position::Opened { first: true }).then_some(blank);
 
@@ -146,7 +161,7 @@ mod tests {
 
     /// What is chosen, step by step, if the model wants these tokens most, the first above all.
     fn follow(wishes: &[&[usize]]) -> Vec<usize> {
-        let mut rules = Rules::new(VOCABULARY);
+        let mut rules = Rules::new(VOCABULARY, 1.9);
         let choose = |wish: &&[usize]| {
             let likely: Vec<_> = wish.iter().enumerate().map(|(i, &token)| (token, 9.0 - 3.0 * i as f32)).collect();
             rules.choose(&scores(&likely)).token
@@ -171,13 +186,23 @@ mod tests {
     }
 
     #[test]
+    fn no_time_lies_behind_the_end_and_nothing_opens_there() {
+        let mut rules = Rules::new(VOCABULARY, 1.0);
+        let tokens = [[20, 7], [7, 20], [110, 66], [110, 69]].map(|[first, second]| {
+            let token = rules.choose(&scores(&[(first, 9.0), (second, 5.0)])).token;
+            (token, rules.is_behind_the_end())
+        });
+        assert_eq!(tokens, [(20, false), (7, false), (66, false), (69, true)]);
+    }
+
+    #[test]
     fn control_tokens_are_never_chosen() {
         assert_eq!(follow(&[&[15, 20], &[15, 7], &[15, 8]]), [20, 7, 8]);
     }
 
     #[test]
     fn many_unlikely_times_outweigh_one_word() {
-        let mut rules = Rules::new(VOCABULARY);
+        let mut rules = Rules::new(VOCABULARY, 1.9);
         rules.choose(&scores(&[(20, 5.0)]));
         rules.choose(&scores(&[(7, 5.0)]));
         let mut split = scores(&[(8, 1.0)]);
@@ -187,7 +212,7 @@ mod tests {
 
     #[test]
     fn probabilities_are_among_what_was_allowed() {
-        let mut rules = Rules::new(VOCABULARY);
+        let mut rules = Rules::new(VOCABULARY, 1.9);
         let choice = rules.choose(&scores(&[(5, 50.0), (25, 5.0), (26, 5.0)]));
         assert!((choice.log_probability - 0.5_f32.ln()).abs() < 1e-3, "{choice:?}");
     }
