@@ -33,7 +33,7 @@ fn note(name: &str) -> Pcm {
 }
 
 fn hear(pcm: &Pcm, profile: Profile, language: Option<&str>) -> Recognised {
-    let limit = Limit::after(Duration::from_secs(300), Arc::new(AtomicBool::new(false)));
+    let limit = Limit::after(Duration::from_mins(5), Arc::new(AtomicBool::new(false)));
     let hints = Hints { language: language.map(str::to_owned), languages_accepted: vec![], limit };
     MODEL.clone().with_profile(profile).transcriber().unwrap().transcribe(pcm, &hints).unwrap()
 }
@@ -105,7 +105,7 @@ fn every_profile_hears_a_clear_note() {
 
 #[test]
 fn nothing_is_carried_from_one_note_to_the_next() {
-    let limit = || Limit::after(Duration::from_secs(300), Arc::new(AtomicBool::new(false)));
+    let limit = || Limit::after(Duration::from_mins(5), Arc::new(AtomicBool::new(false)));
     let hints = || Hints { language: None, languages_accepted: vec![], limit: limit() };
     let mut engine = MODEL.transcriber().unwrap();
     let (german, english) = (note("de-outage.ogg"), note("en-outage.ogg"));
