@@ -1,6 +1,9 @@
 //! Owns the assembly: from a configuration to running roles, and their end.
 
-use std::{path::PathBuf, sync::Arc};
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+};
 
 use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
@@ -39,10 +42,7 @@ pub async fn serve(mut config: Config, roles: &[Role], shutdown: Shutdown) -> Re
         .await
         .map_err(|source| StartError::Listen { address: config.http.listen.to_string(), source })?;
     // What a gateway leaves in the spool folder, workers have to be able to fetch.
-    let spool_dir = config.http.spool_dir.clone();
-    let unusable = |source| StartError::Spool { path: spool_dir.clone(), source };
-    std::fs::create_dir_all(&spool_dir).map_err(unusable)?;
-    config.fetch.file_roots.push(spool_dir);
+    config.fetch.file_roots.push(spool(&config.http.spool_dir)?);
     let stages = if roles.contains(&Role::Worker) { Some(stages(&config).await?) } else { None };
     let broker = open_broker(&config).await?;
     let http = run_http(&config, roles, &broker, figures, listener, shutdown.clone())?;
@@ -59,6 +59,12 @@ pub async fn serve(mut config: Config, roles: &[Role], shutdown: Shutdown) -> Re
     broker.close().await;
     tracing::info!("stopped");
     Ok(())
+}
+
+/// Makes the spool folder where it is missing, and returns its absolute path.
+fn spool(dir: &Path) -> Result<PathBuf, StartError> {
+    let made = std::fs::create_dir_all(dir).and_then(|()| dir.canonicalize());
+    made.map_err(|source| StartError::Spool { path: dir.to_owned(), source })
 }
 
 /// The queue that the configuration names.

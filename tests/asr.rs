@@ -71,7 +71,7 @@ fn sounds_in_which_nobody_speaks_become_no_text() {
 
 #[test]
 fn a_long_note_is_heard_to_its_end_with_times_that_run_forward() {
-    let names = ["de-complaint.ogg", "de-outage.ogg", "de-invoice-question.ogg", "de-login-problem.ogg"];
+    let names = ["de-complaint.ogg", "de-outage.ogg", "de-invoice-question.ogg", "de-emergency.ogg"];
     let parts = names.map(note);
     let pause = vec![0.0; SAMPLE_RATE_HZ as usize / 2];
     let joined = Pcm(parts.iter().flat_map(|part| [part.0.as_slice(), pause.as_slice()].concat()).collect());
