@@ -46,7 +46,7 @@ fn main() {
 }
 
 async fn measure(config: &Config, clips: Vec<clips::Clip>) {
-    let stages = app::stages(config).await.unwrap_or_else(|e| panic!("{e}"));
+    let stages = app::stages(config).unwrap_or_else(|e| panic!("{e}"));
     let (started, cpu_before_s) = (Instant::now(), cpu_s());
     let results: Vec<(clips::Clip, Processed)> = stream::iter(clips)
         .map(|clip| process(clip, Arc::clone(&stages)))
@@ -179,18 +179,8 @@ fn peak_mb() -> f64 {
     line.split_whitespace().next().and_then(|kb| kb.parse::<f64>().ok()).unwrap_or_default() / 1024.0
 }
 async fn process(clip: clips::Clip, stages: Arc<Stages>) -> (clips::Clip, Processed) {
-    let note = VoiceNote {
-        tenant: "bench".parse().expect("a tenant"),
-        channel: Channel::upload(),
-        message_id: clip.file.clone(),
-        conversation: None,
-        ticket: None,
-        sender: None,
-        sent_at: None,
-        language: None,
-        reply_window_ends_at: None,
-        audio: AudioSource::File { path: clip.path.canonicalize().expect("a clip").to_string_lossy().into_owned() },
-    };
+    let audio = AudioSource::File { path: clip.path.canonicalize().expect("a clip").to_string_lossy().into_owned() };
+    let note = VoiceNote::new("bench".parse().expect("a tenant"), Channel::upload(), clip.file.clone(), audio);
     let outcome = pipeline::process(&Received { note, traceparent: None }, Attempt::only(), &stages).await;
     match outcome.effects.into_iter().next() {
         Some(Event::Processed { data, .. }) => (clip, *data),

@@ -43,7 +43,7 @@ pub async fn serve(mut config: Config, roles: &[Role], shutdown: Shutdown) -> Re
         .map_err(|source| StartError::Listen { address: config.http.listen.to_string(), source })?;
     // What a gateway leaves in the spool folder, workers have to be able to fetch.
     config.fetch.file_roots.push(spool(&config.http.spool_dir)?);
-    let stages = if roles.contains(&Role::Worker) { Some(stages(&config).await?) } else { None };
+    let stages = if roles.contains(&Role::Worker) { Some(stages(&config)?) } else { None };
     let broker = open_broker(&config).await?;
     let http = run_http(&config, roles, &broker, figures, listener, shutdown.clone())?;
 
@@ -94,14 +94,14 @@ fn run_http(
 }
 
 /// Everything that a note passes through, ready to work: the model is loaded, the playbook learnt.
-pub async fn stages(config: &Config) -> Result<Arc<Stages>, StartError> {
+pub fn stages(config: &Config) -> Result<Arc<Stages>, StartError> {
     // Loading and learning take a second or two of one processor, once, before anything else runs.
     let pool = tokio::task::block_in_place(|| pool(config))?;
-    stages_on(config, pool).await
+    stages_on(config, pool)
 }
 
 /// The same on a pool that is there already.
-pub async fn stages_on(config: &Config, pool: Pool) -> Result<Arc<Stages>, StartError> {
+pub fn stages_on(config: &Config, pool: Pool) -> Result<Arc<Stages>, StartError> {
     let config = config.clone();
     let (playbook, understander) = tokio::task::block_in_place(|| learn(&config.playbook))?;
     Ok(Arc::new(Stages {

@@ -27,6 +27,7 @@ pub mod reply;
 pub mod understanding;
 
 // What the stages stand on.
+mod hex;
 pub mod models;
 
 // The process around them.

@@ -52,6 +52,23 @@ pub struct VoiceNote {
 }
 
 impl VoiceNote {
+    /// A note of which nothing is known but what has to be.
+    #[must_use]
+    pub fn new(tenant: Tenant, channel: Channel, message_id: String, audio: AudioSource) -> Self {
+        Self {
+            tenant,
+            channel,
+            message_id,
+            conversation: None,
+            ticket: None,
+            sender: None,
+            sent_at: None,
+            language: None,
+            reply_window_ends_at: None,
+            audio,
+        }
+    }
+
     #[must_use]
     pub fn id(&self) -> NoteId {
         NoteId::of(&self.tenant, &self.channel, &self.message_id)

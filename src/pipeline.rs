@@ -65,13 +65,13 @@ pub async fn process(received: &Received, attempt: Attempt, stages: &Arc<Stages>
                 report.conclude(OutcomeKind::Rejected, failure.reason(), failure.to_string());
                 Settlement::Ack
             }
-            Disposition::Retry => match stages.retry.delay_after(attempt.number, note.id()) {
-                Some(after) => return Outcome::retry(after, failure.reason()),
-                None => {
-                    report.conclude(OutcomeKind::Failed, failure.reason(), failure.to_string());
-                    Settlement::DeadLetter(DeadLetterCause { reason: failure.reason(), stage: failure.stage() })
+            Disposition::Retry => {
+                if let Some(after) = stages.retry.delay_after(attempt.number, note.id()) {
+                    return Outcome::retry(after, failure.reason());
                 }
-            },
+                report.conclude(OutcomeKind::Failed, failure.reason(), failure.to_string());
+                Settlement::DeadLetter(DeadLetterCause { reason: failure.reason(), stage: failure.stage() })
+            }
         },
     };
     let event = Event::processed(report.finish(), received.traceparent.clone());

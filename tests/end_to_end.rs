@@ -30,7 +30,7 @@ use crate::support::{
 };
 
 /// Longest wait for the next result; a note takes well under a second.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A worker on a queue, as `serve` would run it.
 struct RunningWorker {
@@ -41,7 +41,11 @@ struct RunningWorker {
 
 impl RunningWorker {
     async fn start(url: &SecretString) -> Self {
-        let broker = broker::open(Some(url), &broker::Config::default()).await.unwrap();
+        Self::start_with(url, &broker::Config::default()).await
+    }
+
+    async fn start_with(url: &SecretString, config: &broker::Config) -> Self {
+        let broker = broker::open(Some(url), config).await.unwrap();
         let (shutdown, stages) = (Shutdown::default(), stages::stages());
         let run = worker::run(Arc::clone(&broker), stages, worker::Config::default(), shutdown.clone());
         Self { handle: tokio::spawn(run), broker, shutdown }
@@ -135,9 +139,8 @@ fn fifty_notes_from_a_foreign_client_have_exactly_one_valid_event_each_under_the
             let plain = BasicProperties::default();
             match number % 4 {
                 0 => {
-                    client
-                        .publish(&key, plain.with_content_type("application/json".into()), note.to_string().as_bytes())
-                        .await
+                    let properties = plain.with_content_type("application/json".into());
+                    client.publish(&key, properties, note.to_string().as_bytes()).await;
                 }
                 // No content type, no message id: what a shell script sends.
                 1 => client.publish(&key, plain, note.to_string().as_bytes()).await,
@@ -298,4 +301,49 @@ fn bad_messages_end_in_their_own_events_on_the_embedded_queue() {
     let folder = tempfile::tempdir().unwrap();
     let url = format!("embedded:{}", folder.path().join("queue.sqlite").display());
     runtime().block_on(bad_messages_end_in_their_own_events(&url.into()));
+}
+
+/// A note that takes its process down every time: counted by the queue, answered once, kept for people.
+async fn a_note_that_kills_its_workers_is_answered_and_kept(url: &SecretString) {
+    const DELIVERIES_MAX: u32 = 2;
+    let config = broker::Config { deliveries_max: DELIVERIES_MAX, lease_s: 1, ..broker::Config::default() };
+    let note = json!({"tenant": "t", "channel": "c", "message_id": "poison", "audio": inline(&short_clips()[0])});
+    let mut message =
+        Message::event(uuid::Uuid::new_v4(), String::new(), "received.t.c".to_owned(), note.to_string().into_bytes());
+    message.content_type = None;
+    for death in 0..DELIVERIES_MAX {
+        let broker = broker::open(Some(url), &config).await.unwrap();
+        if death == 0 {
+            broker.publish(Exchange::Notes, &message).await.unwrap();
+        }
+        let mut deliveries = broker.consume(1).await.unwrap();
+        let delivery = timeout(PATIENCE, deliveries.next()).await.expect("the note comes back").unwrap();
+        assert!(!delivery.exhausted());
+        // As if the process had died here: nothing is settled, nothing handed back.
+        drop((delivery, deliveries));
+        broker.close().await;
+    }
+    // Somebody listens before the worker starts, or the answer could be missed.
+    let listener = broker::open(Some(url), &config).await.unwrap();
+    let mut results = listener.subscribe("processed.#").await.unwrap();
+    let worker = RunningWorker::start_with(url, &config).await;
+    let result = timeout(PATIENCE, results.next()).await.expect("even this note has its event").unwrap();
+    let processed = parse_processed(&result).unwrap();
+    let reason = processed.reason.map(sprachpost::event::Reason::as_str);
+    assert_eq!((processed.outcome, reason), (OutcomeKind::Failed, Some("worker_crashed")));
+    assert_eq!(processed.message_id.as_deref(), Some("poison"));
+    worker.stop(1).await;
+}
+
+#[test]
+fn a_note_that_kills_its_workers_is_answered_and_kept_on_rabbitmq() {
+    let vhost = rabbitmq::shared().new_vhost();
+    runtime().block_on(a_note_that_kills_its_workers_is_answered_and_kept(&vhost.url().into()));
+}
+
+#[test]
+fn a_note_that_kills_its_workers_is_answered_and_kept_on_the_embedded_queue() {
+    let folder = tempfile::tempdir().unwrap();
+    let url = format!("embedded:{}", folder.path().join("queue.sqlite").display());
+    runtime().block_on(a_note_that_kills_its_workers_is_answered_and_kept(&url.into()));
 }

@@ -20,6 +20,7 @@ use self::{job::Job, reader::Deadline, sniff::Found};
 use super::{Decoded, resample::ResampleError};
 use crate::{
     event::{Reason, processed::AudioInfo},
+    hex::hex,
     outcome::Disposition,
 };
 
@@ -138,13 +139,6 @@ pub fn decode(bytes: &[u8], limits: &Config) -> Result<Decoded, DecodeError> {
             partial: heard.damaged || !intact,
         },
         pcm: heard.audio.pcm,
-    })
-}
-
-fn hex(digest: &[u8]) -> String {
-    digest.iter().fold(String::new(), |mut hex, byte| {
-        hex.extend([byte >> 4, byte & 15].map(|digit| char::from(b"0123456789abcdef"[usize::from(digit)])));
-        hex
     })
 }
 

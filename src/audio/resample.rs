@@ -54,7 +54,7 @@ impl Resampler {
             .then(|| Async::new_sinc(ratio, 1.0, &parameters, STEP_SAMPLES, 1, FixedAsync::Input))
             .transpose()
             .map_err(|_| ResampleError::Rate { rate_hz })?;
-        let step = filter.as_ref().map_or(0, |filter| filter.output_frames_max());
+        let step = filter.as_ref().map_or(0, rubato::Resampler::output_frames_max);
         // Half the filter, in samples of the output, of which the first is the one at hand. rubato's own figure rounds
         // down and forgets that one.
         let delay = filter.as_ref().map_or(0, |_| (FILTER_SAMPLES as f64 / 2.0 * ratio - 1.0).round() as usize);

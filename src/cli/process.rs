@@ -43,7 +43,7 @@ pub async fn run(arguments: Arguments, mut config: Config) -> anyhow::Result<Exi
     config.fetch.file_roots.extend(files.iter().filter_map(|file| file.parent()).map(Path::to_owned));
     // Nobody waits for a second attempt here.
     config.worker.retry.attempts_max = 1;
-    let stages = app::stages(&config).await?;
+    let stages = app::stages(&config)?;
 
     let bar = progress_bar(files.len());
     let notes = files.iter().map(|file| note(file, &arguments)).collect::<Vec<_>>();
@@ -68,18 +68,10 @@ fn canonical(file: &Path) -> anyhow::Result<PathBuf> {
 
 /// The file's name stands for the platform's message id, so that the same file has the same note id.
 fn note(file: &Path, arguments: &Arguments) -> VoiceNote {
-    VoiceNote {
-        tenant: arguments.tenant.clone(),
-        channel: Channel::upload(),
-        message_id: file.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        conversation: None,
-        ticket: None,
-        sender: None,
-        sent_at: None,
-        language: arguments.language.clone(),
-        reply_window_ends_at: None,
-        audio: AudioSource::File { path: file.to_string_lossy().into_owned() },
-    }
+    let message_id = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+    let audio = AudioSource::File { path: file.to_string_lossy().into_owned() };
+    let note = VoiceNote::new(arguments.tenant.clone(), Channel::upload(), message_id, audio);
+    VoiceNote { language: arguments.language.clone(), ..note }
 }
 
 async fn process(note: VoiceNote, stages: Arc<Stages>) -> Processed {
@@ -104,7 +96,7 @@ fn progress_bar(files: usize) -> ProgressBar {
         .unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::with_draw_target(Some(files as u64), ProgressDrawTarget::stderr()).with_style(style);
     if files > 1 {
-        bar.tick()
+        bar.tick();
     }
     bar
 }

@@ -93,17 +93,13 @@ fn note(file: &Path, arguments: &Arguments, config: &Config) -> anyhow::Result<V
     } else {
         AudioSource::File { path: shared_path(file, config)? }
     };
+    let message_id = arguments.message_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string());
+    let note = VoiceNote::new(arguments.tenant.clone(), arguments.channel.clone(), message_id, audio);
     Ok(VoiceNote {
-        tenant: arguments.tenant.clone(),
-        channel: arguments.channel.clone(),
-        message_id: arguments.message_id.clone().unwrap_or_else(|| uuid::Uuid::new_v4().to_string()),
-        conversation: None,
         ticket: arguments.ticket.clone(),
-        sender: None,
         sent_at: Some(Timestamp::now()),
         language: arguments.language.clone(),
-        reply_window_ends_at: None,
-        audio,
+        ..note
     })
 }
 

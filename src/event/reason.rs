@@ -52,7 +52,7 @@ pub enum Reason {
     // failed, after all attempts
     /// The source of the audio could not be reached.
     AudioUnreachable,
-    /// Recognition did not finish within `asr.time_limit_s`.
+    /// Recognition did not finish within its limit (`asr.time_limit_…`).
     TranscriptionTimeout,
     /// The recogniser broke.
     TranscriberFailed,

@@ -22,6 +22,7 @@ use super::Gateway;
 use crate::{
     broker::{BrokerError, Exchange},
     event::envelope::{Received, TRACEPARENT, received_message},
+    hex::hex,
     note::{AudioSource, Channel, NoteId, Tenant, VoiceNote},
     private::Private,
 };
@@ -140,10 +141,6 @@ async fn spool(dir: &Path, digest: &str, audio: &Bytes) -> std::io::Result<Strin
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {
     Some(headers.get(name)?.to_str().ok()?.to_owned())
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Why an upload was not queued.

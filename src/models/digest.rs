@@ -1,6 +1,5 @@
 //! Owns the check that a file is the model that it claims to be.
 
-use std::fmt::Write as _;
 use std::fs::File;
 use std::io::Read as _;
 use std::path::Path;
@@ -10,6 +9,7 @@ use sha2::{Digest as _, Sha256};
 
 use super::ModelError;
 use super::manifest::Model;
+use crate::hex::hex;
 
 /// Size and every checksum that the manifest gives.
 pub fn check_file(path: &Path, model: &Model) -> Result<(), ModelError> {
@@ -47,11 +47,4 @@ fn compare(model: &Model, algorithm: &'static str, sums: Option<(&String, String
         }
         _ => Ok(()),
     }
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::with_capacity(bytes.len() * 2), |mut text, byte| {
-        let _ = write!(text, "{byte:02x}");
-        text
-    })
 }

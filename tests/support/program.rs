@@ -12,7 +12,7 @@ use std::{
 
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sprachpost");
-const START_LIMIT: Duration = Duration::from_secs(60);
+const START_LIMIT: Duration = Duration::from_mins(1);
 
 /// The program with a data folder of its own and the repository's models.
 pub fn command(folder: &Path) -> Command {
@@ -58,7 +58,7 @@ impl Server {
         let mut server = Self { child, address: String::new(), log };
         let line = server.wait_for_log("listening");
         let line: serde_json::Value = serde_json::from_str(&line).expect("JSON, since stderr is no terminal");
-        server.address = line["address"].as_str().unwrap().to_owned();
+        line["address"].as_str().unwrap().clone_into(&mut server.address);
         server
     }
 
@@ -96,14 +96,11 @@ impl Server {
     /// One HTTP request: status and body.
     pub fn request(&self, method: &str, path: &str, headers: &[(&str, &str)], body: &[u8]) -> (u16, String) {
         let mut stream = TcpStream::connect(&self.address).unwrap();
-        let mut request = format!(
-            "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\nContent-Length: {}\r\n",
-            body.len()
-        );
-        for (name, value) in headers {
-            request += &format!("{name}: {value}\r\n");
-        }
-        stream.write_all((request + "\r\n").as_bytes()).unwrap();
+        let length = body.len().to_string();
+        let fixed = [("Host", "test"), ("Connection", "close"), ("Content-Length", &length)];
+        let lines: String =
+            fixed.iter().chain(headers).flat_map(|(name, value)| [*name, ": ", *value, "\r\n"]).collect();
+        stream.write_all(format!("{method} {path} HTTP/1.1\r\n{lines}\r\n").as_bytes()).unwrap();
         // A server that refuses may close before it has read everything; its answer is what counts.
         let _ = stream.write_all(body);
         let mut answer = vec![];

@@ -33,32 +33,16 @@ pub fn config() -> Config {
 pub fn stages() -> Arc<Stages> {
     static STAGES: OnceLock<Arc<Stages>> = OnceLock::new();
     let make = || {
-        let stages = spawned(async { app::stages(&config()).await });
+        let stages = app::stages(&config());
         stages.unwrap_or_else(|e| panic!("{e}; `make test` fetches the models first"))
     };
     Arc::clone(STAGES.get_or_init(make))
 }
 
-/// Runs a future on the tests' runtime and waits for it, wherever the caller stands.
-pub fn spawned<T: Send + 'static>(future: impl Future<Output = T> + Send + 'static) -> T {
-    let task = super::runtime().spawn(future);
-    std::thread::spawn(|| super::runtime().block_on(task)).join().expect("no panic").expect("no panic")
-}
-
 /// A note whose audio is this file.
 pub fn note_of(file: &Path) -> VoiceNote {
-    VoiceNote {
-        tenant: "test".parse().unwrap(),
-        channel: Channel::upload(),
-        message_id: file.to_string_lossy().into_owned(),
-        conversation: None,
-        ticket: None,
-        sender: None,
-        sent_at: None,
-        language: None,
-        reply_window_ends_at: None,
-        audio: AudioSource::File { path: file.canonicalize().unwrap().to_string_lossy().into_owned() },
-    }
+    let audio = AudioSource::File { path: file.canonicalize().unwrap().to_string_lossy().into_owned() };
+    VoiceNote::new("test".parse().unwrap(), Channel::upload(), file.to_string_lossy().into_owned(), audio)
 }
 
 /// Processes one note with one attempt, and checks what holds for all of them.
