@@ -1,4 +1,11 @@
-//! Owns the names: exchanges, queues, routing keys and headers. They are part of the wire contract.
+//! Owns the names: exchanges, queues, routing keys and headers. They are part of the wire contract, and so
+//! are the queues' arguments.
+
+use std::collections::BTreeMap;
+
+use serde::Serialize;
+
+use super::Config;
 
 /// Topic exchange that notes come in on, with routing key `received.<tenant>.<channel>`.
 pub const NOTES_EXCHANGE: &str = "sprachpost.notes";
@@ -49,4 +56,86 @@ pub fn retry_queue(delay_s: u32) -> String {
 #[must_use]
 pub fn received_routing_key(tenant: &crate::note::Tenant, channel: &crate::note::Channel) -> String {
     format!("received.{tenant}.{channel}")
+}
+
+/// A queue with its arguments, as it is declared on RabbitMQ.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Queue {
+    pub name: String,
+    pub arguments: BTreeMap<&'static str, Argument>,
+}
+
+/// The value of a queue argument; numbers of time are milliseconds.
+#[derive(Debug, Clone, PartialEq, Serialize)]
+#[serde(untagged)]
+pub enum Argument {
+    Text(&'static str),
+    Number(i64),
+}
+
+const NEVER: i64 = i32::MAX as i64;
+/// How often a note may take down the worker that only answers it.
+const ANSWERS_MAX: i64 = 20;
+
+/// All queues, from the end to the start: none is there before the one that it hands messages on to.
+///
+/// Two traps shape the arguments: `x-delivery-limit=N` means N + 1 deliveries, and since 4.0 a queue without that
+/// argument gives up on a message after 20 of them, in silence where there is no dead-letter exchange. So every queue
+/// has the argument, and those whose messages people look at by taking them and putting them back have one that is
+/// never reached. Only quorum queues count deliveries; so everything is one, on a single node too.
+#[must_use]
+pub fn queues(config: &Config) -> Vec<Queue> {
+    let mut queues = vec![
+        Queue::new(DEAD_LETTER_QUEUE, NEVER),
+        Queue::new(CRASHED_QUEUE, ANSWERS_MAX).dead_lettered_to("", Some(DEAD_LETTER_QUEUE)),
+        Queue::new(WORK_QUEUE, delivery_limit(config).into())
+            .dead_lettered_to(CRASHED_EXCHANGE, None)
+            .with("x-max-length", Argument::Number(config.waiting_max.into())),
+    ];
+    queues.extend(config.retry_delays_s.iter().map(|&delay_s| {
+        Queue::new(retry_queue(delay_s), NEVER)
+            .dead_lettered_to("", Some(WORK_QUEUE))
+            .with("x-message-ttl", milliseconds(delay_s))
+    }));
+    queues.push(
+        Queue::new(UNROUTED_RESULTS, NEVER)
+            .with("x-message-ttl", milliseconds(config.results_kept_s))
+            .with("x-max-length", Argument::Number(config.results_kept_max.into())),
+    );
+    queues
+}
+
+/// RabbitMQ counts how often a message came back, we count how often it is handed out.
+#[must_use]
+pub(super) fn delivery_limit(config: &Config) -> u32 {
+    config.deliveries_max.saturating_sub(1)
+}
+
+impl Queue {
+    fn new(name: impl Into<String>, delivery_limit: i64) -> Self {
+        let arguments =
+            [("x-queue-type", Argument::Text("quorum")), ("x-delivery-limit", Argument::Number(delivery_limit))];
+        Self { name: name.into(), arguments: arguments.into() }
+    }
+
+    fn with(mut self, argument: &'static str, value: Argument) -> Self {
+        self.arguments.insert(argument, value);
+        self
+    }
+
+    /// Hands messages on only once they are safe in their new place; that needs `reject-publish`.
+    fn dead_lettered_to(self, exchange: &'static str, routing_key: Option<&'static str>) -> Self {
+        let queue = self
+            .with("x-dead-letter-exchange", Argument::Text(exchange))
+            .with("x-dead-letter-strategy", Argument::Text("at-least-once"))
+            .with("x-overflow", Argument::Text("reject-publish"));
+        match routing_key {
+            Some(key) => queue.with("x-dead-letter-routing-key", Argument::Text(key)),
+            None => queue,
+        }
+    }
+}
+
+fn milliseconds(seconds: u32) -> Argument {
+    Argument::Number(i64::from(seconds) * 1000)
 }

@@ -8,7 +8,10 @@ use super::{
     Processed,
     envelope::{CONTENT_TYPE, Envelope, PROCESSED_V1, RECEIVED_V1},
 };
-use crate::{broker::topology, note::VoiceNote};
+use crate::{
+    broker::{self, topology},
+    note::VoiceNote,
+};
 
 /// Schema of `de.sprachpost.voice-note.received.v1`: the structured event; its `data` is also accepted alone.
 #[must_use]
@@ -72,6 +75,7 @@ pub fn asyncapi() -> Value {
                 topology::DEAD_LETTER_QUEUE,
                 "Notes that were given up on, as they came, with the reason in headers.",
             ),
+            "crashed": queue_channel(topology::CRASHED_QUEUE, "Notes that took their workers down, until one is answered."),
             "unroutedResults": queue_channel(topology::UNROUTED_RESULTS, "Results that nobody has bound, for a while."),
         },
         "operations": {
@@ -100,12 +104,16 @@ fn topic_channel(exchange: &str, address: &str, description: &str, parameters: &
     })
 }
 
+/// The arguments are those of the default configuration; AsyncAPI's binding has no place for them.
 fn queue_channel(queue: &str, description: &str) -> Value {
+    let declared = topology::queues(&broker::Config::default());
+    let arguments = declared.into_iter().find(|declared| declared.name == queue).map(|declared| declared.arguments);
     json!({
         "address": queue,
         "description": description,
         "bindings": {"amqp": {"is": "queue", "bindingVersion": "0.3.0",
-            "queue": {"name": queue, "durable": true, "exclusive": false, "autoDelete": false}}}
+            "queue": {"name": queue, "durable": true, "exclusive": false, "autoDelete": false}}},
+        "x-queue-arguments": arguments
     })
 }
 
@@ -114,13 +122,19 @@ fn operation(action: &str, channel: &str) -> Value {
 }
 
 fn message(event_type: &str, summary: &str, payload: &Schema) -> Value {
+    let text = |description: &str| json!({"type": "string", "description": description});
     json!({
         "name": event_type,
         "summary": summary,
         "contentType": CONTENT_TYPE,
         "correlationId": {"location": "$message.payload#/data/note_id"},
         "headers": {"type": "object", "properties": {
-            "traceparent": {"type": "string", "description": "W3C Trace Context, handed on from note to result"}}},
+            "traceparent": text("W3C Trace Context, handed on from note to result"),
+            topology::header::REASON: text("on a dead letter: why it was given up on"),
+            topology::header::STAGE: text("on a dead letter: where that happened"),
+            topology::header::ATTEMPT: text("on a retry or dead letter: attempts begun"),
+            topology::header::FIRST_AT: text("on a dead letter: when the first attempt began, RFC 3339"),
+            topology::header::LAST_AT: text("on a dead letter: when the last attempt ended, RFC 3339")}},
         "bindings": {"amqp": {"bindingVersion": "0.3.0", "messageType": event_type}},
         "payload": payload
     })

@@ -20,7 +20,7 @@ use tokio::{
 };
 
 use super::{
-    declare::{declare, delivery_limit},
+    declare::declare,
     errors::{failed, within},
     link::Link,
     properties::{Internal, from_wire, to_wire},
@@ -82,7 +82,7 @@ impl Consumer {
         let answered_before = wire.internal.is_set(header::EXHAUSTED);
         let attempt = match (crashed, answered_before) {
             (_, true) => so_far,
-            (true, false) => so_far.saturating_add(delivery_limit(&self.config)),
+            (true, false) => so_far.saturating_add(topology::delivery_limit(&self.config)),
             (false, false) => so_far.saturating_add(wire.internal.delivery_count),
         };
         NoteDelivery {
@@ -233,7 +233,7 @@ impl NoteDelivery {
     /// Before 4.3 RabbitMQ counts a note handed back as it counts a crash. It keeps its place in the queue, so that is
     /// borne, except where the count would run out over it: then a copy at the queue's end starts a new count.
     fn is_at_its_last_delivery(&self) -> bool {
-        !self.exhausted && self.internal.delivery_count >= delivery_limit(&self.config)
+        !self.exhausted && self.internal.delivery_count >= topology::delivery_limit(&self.config)
     }
 
     async fn publish_copy(&self, queue: &str, attempt: u32) -> Result<(), BrokerError> {
