@@ -319,9 +319,9 @@ async fn a_note_that_kills_its_workers_is_answered_and_kept(url: &SecretString) 
         let mut deliveries = broker.consume(1).await.unwrap();
         let delivery = timeout(PATIENCE, deliveries.next()).await.expect("the note comes back").unwrap();
         assert!(!delivery.exhausted());
-        // As if the process had died here: nothing is settled, nothing handed back.
-        drop((delivery, deliveries));
+        // As if the process had died here: the connection goes first, nothing is settled or handed back.
         broker.close().await;
+        drop((delivery, deliveries));
     }
     // Somebody listens before the worker starts, or the answer could be missed.
     let listener = broker::open(Some(url), &config).await.unwrap();
