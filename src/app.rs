@@ -9,8 +9,9 @@ use metrics_exporter_prometheus::PrometheusHandle;
 use tokio::net::TcpListener;
 
 use crate::{
-    asr::{AsrError, Transcriber, pool::Pool, whisper::WhisperModel},
+    asr::{AsrError, Transcriber, pool::Pool, stepped::Stepped, whisper::WhisperModel},
     audio::fetch::{Fetcher, SetupError},
+    backlog::Relief,
     broker::{self, Broker, BrokerError},
     config::{Config, PlaybookConfig, SecretError},
     gateway::Gateway,
@@ -114,6 +115,7 @@ pub fn stages_on(config: &Config, pool: Pool) -> Result<Arc<Stages>, StartError>
         understander,
         tenants: config.tenants,
         retry: config.worker.retry,
+        long_s: config.worker.lanes.long_s,
         worker: config.worker.name.unwrap_or_else(host_name),
     }))
 }
@@ -128,13 +130,28 @@ fn learn(config: &PlaybookConfig) -> Result<(Playbook, Understander), PlaybookEr
 }
 
 fn pool(config: &Config) -> Result<Pool, StartError> {
-    let file = Store::open(&config.models)?.path(&config.asr.model)?;
-    let model =
-        WhisperModel::load(&file, &config.asr.model, config.asr.threads_per_slot)?.with_profile(config.asr.profile);
+    let model = speech_model(config, &config.asr.model)?;
+    let backlog = &config.worker.backlog;
+    let smaller = match (backlog.after_s, backlog.relief, &backlog.model) {
+        (Some(_), Relief::SmallerModel, Some(name)) => Some(speech_model(config, name)?),
+        (Some(_), Relief::SmallerModel, None) => return Err(StartError::NoSmallerModel),
+        _ => None,
+    };
     let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let slots = if config.asr.slots == 0 { cores } else { config.asr.slots };
-    let engine = move || model.transcriber().map(|engine| Box::new(engine) as Box<dyn Transcriber>);
+    let engine = move || -> Result<Box<dyn Transcriber>, AsrError> {
+        let usual = model.transcriber()?;
+        Ok(match &smaller {
+            Some(smaller) => Box::new(Stepped { usual, smaller: smaller.transcriber()? }),
+            None => Box::new(usual),
+        })
+    };
     Ok(Pool::start(slots, engine)?)
+}
+
+fn speech_model(config: &Config, name: &str) -> Result<WhisperModel, StartError> {
+    let file = Store::open(&config.models)?.path(name)?;
+    Ok(WhisperModel::load(&file, name, config.asr.threads_per_slot)?.with_profile(config.asr.profile))
 }
 
 fn host_name() -> String {
@@ -164,6 +181,8 @@ pub enum StartError {
     Model(#[from] ModelError),
     #[error("the speech model cannot be used")]
     Engine(#[from] AsrError),
+    #[error("worker.backlog.relief is smaller_model, so worker.backlog.model has to name one")]
+    NoSmallerModel,
     #[error("the playbook cannot be used")]
     Playbook(#[from] PlaybookErrors),
     #[error(transparent)]

@@ -4,6 +4,7 @@
 //! which a note's data meets them.
 
 // What a note is, what may become of it, and how both look on the wire.
+pub mod backlog;
 pub mod event;
 pub mod note;
 pub mod outcome;
@@ -14,6 +15,7 @@ pub mod tenants;
 
 // The main flow: one note through all stages, and the loop that feeds it from a queue.
 pub mod pipeline;
+pub mod settling;
 pub mod worker;
 
 // Where notes come from and results go.

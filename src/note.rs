@@ -47,8 +47,28 @@ pub struct VoiceNote {
     /// Until when the channel lets an answer through.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reply_window_ends_at: Option<Timestamp>,
+    /// How soon its sender needs it heard. What a note says about its own urgency is found out later.
+    #[serde(default, skip_serializing_if = "Priority::is_normal")]
+    pub priority: Priority,
     /// Where the audio is.
     pub audio: AudioSource,
+}
+
+/// How soon a note is to be worked on, as its sender says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Priority {
+    /// In its turn.
+    #[default]
+    Normal,
+    /// Before all others. Published with a routing key that begins with `urgent.`.
+    Urgent,
+}
+
+impl Priority {
+    fn is_normal(&self) -> bool {
+        *self == Self::Normal
+    }
 }
 
 impl VoiceNote {
@@ -65,6 +85,7 @@ impl VoiceNote {
             sent_at: None,
             language: None,
             reply_window_ends_at: None,
+            priority: Priority::Normal,
             audio,
         }
     }

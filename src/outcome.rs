@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use crate::event::{Event, Reason};
+use crate::{
+    broker::Lane,
+    event::{Event, Reason},
+};
 
 /// What becomes of one delivery.
 #[derive(Debug)]
@@ -19,7 +22,13 @@ impl Outcome {
     /// Nothing to tell anybody yet: the note comes back.
     #[must_use]
     pub fn retry(after: Duration, reason: Reason) -> Self {
-        Self { effects: vec![], settlement: Settlement::Retry { after, reason } }
+        Self::settled(Settlement::Retry { after, reason })
+    }
+
+    /// Nothing to tell anybody but the broker.
+    #[must_use]
+    pub fn settled(settlement: Settlement) -> Self {
+        Self { effects: vec![], settlement }
     }
 }
 
@@ -30,6 +39,10 @@ pub enum Settlement {
     Ack,
     /// Bring it back after a while, with its attempt counted.
     Retry { after: Duration, reason: Reason },
+    /// Put it back on its lane for a while, with nothing counted: it is not its turn yet.
+    Later { after: Duration },
+    /// Let it wait on another lane, with nothing counted.
+    Move(Lane),
     /// Keep it for people, out of the way of everything else.
     DeadLetter(DeadLetterCause),
 }

@@ -8,24 +8,32 @@
 //! [`crate::worker`] does. It knows nothing of queues, only which attempt this is. Stages return values, or an error
 //! that says whether another attempt can help.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
 };
 
 use jiff::Timestamp;
 
 use crate::{
     asr::{
-        self, AsrError, Hints, Limit, Transcriber,
-        pool::Pool,
+        self, AsrError, Effort, Hints, Limit, Recognised, Transcriber,
+        long::LongNote,
+        pool::{Pool, Precedence},
+        stretches,
         trust::{self, Verdict},
     },
     audio::{
+        Pcm,
         decode::{self, DecodeError},
         fetch::{FetchError, Fetcher},
         speech,
     },
+    backlog::Relief,
+    broker::Lane,
     event::{Event, Reason, envelope::Received, processed::OutcomeKind},
     note::VoiceNote,
     outcome::{DeadLetterCause, Disposition, Outcome, Settlement, Stage},
@@ -49,6 +57,8 @@ pub struct Stages {
     pub playbook: Playbook,
     pub tenants: Tenants,
     pub retry: RetryPolicy,
+    /// Seconds from which on a note waits on the lane of long ones.
+    pub long_s: f64,
     /// Names this worker in events.
     pub worker: String,
 }
@@ -57,9 +67,13 @@ pub struct Stages {
 pub async fn process(received: &Received, attempt: Attempt, stages: &Arc<Stages>) -> Outcome {
     let note = &received.note;
     let mut report = Report::begin(note, attempt, &stages.worker);
-    let result = listen(note, stages, &mut report).await;
+    if attempt.relief == Some(Relief::SetAside) {
+        return set_aside(report, received);
+    }
+    let result = listen(note, attempt, stages, &mut report).await;
     let settlement = match result {
-        Ok(()) => Settlement::Ack,
+        Ok(Listened::Answered) => Settlement::Ack,
+        Ok(Listened::IsLong) => return Outcome::settled(Settlement::Move(Lane::Long)),
         Err(failure) => match failure.disposition() {
             Disposition::Fail => {
                 report.conclude(OutcomeKind::Rejected, failure.reason(), failure.to_string());
@@ -78,70 +92,155 @@ pub async fn process(received: &Received, attempt: Attempt, stages: &Arc<Stages>
     Outcome { effects: vec![event], settlement }
 }
 
-/// Gets the audio, then takes a slot for everything that blocks.
-async fn listen(note: &VoiceNote, stages: &Arc<Stages>, report: &mut Report) -> Result<(), Failure> {
+/// What became of a note that was listened to.
+enum Listened {
+    /// The report says it all.
+    Answered,
+    /// Others would wait behind it here.
+    IsLong,
+}
+
+/// Gets the audio, then takes a slot for everything that blocks. A long note takes one for each of its stretches.
+async fn listen(
+    note: &VoiceNote,
+    attempt: Attempt,
+    stages: &Arc<Stages>,
+    report: &mut Report,
+) -> Result<Listened, Failure> {
     let audio = report.timed_async(Stage::Fetch, stages.fetcher.fetch(&note.audio)).await?;
 
     let abandoned = AbandonOnDrop::default();
-    let (mut seen, stages, note, flag) = (report.clone(), Arc::clone(stages), note.clone(), abandoned.flag());
-    let slot = stages.pool.clone();
-    let (seen, result) = slot
-        .run(move |engine| {
-            let result = hear(&audio, &note, engine, flag, &stages, &mut seen);
-            (seen, result)
-        })
-        .await?;
-    *report = seen;
-    result
+    let hearing = Hearing { note: note.clone(), attempt, abandoned: abandoned.flag(), stages: Arc::clone(stages) };
+    let first = hearing.clone();
+    match hearing.on_a_slot(report, move |engine, report| first.hear(&audio, engine, report)).await? {
+        Heard::Answered => Ok(Listened::Answered),
+        Heard::Long(pcm) if attempt.lane == Lane::Regular && pcm.duration_s() > stages.long_s => Ok(Listened::IsLong),
+        Heard::Long(pcm) => {
+            let long = hearing.long_note(pcm);
+            let recognised = report.timed_async(Stage::Transcribe, long.transcribe(&stages.pool, &stages.asr)).await?;
+            let (last, duration_s) = (hearing.clone(), long.pcm.duration_s());
+            hearing
+                .on_a_slot(report, move |_, report| {
+                    last.answer(recognised, duration_s, report);
+                    Ok(())
+                })
+                .await?;
+            Ok(Listened::Answered)
+        }
+    }
 }
 
-/// From bytes to an answer, on one slot of the pool.
-fn hear(
-    audio: &[u8],
-    note: &VoiceNote,
-    engine: &mut dyn Transcriber,
+/// One note on its way through the slots.
+#[derive(Clone)]
+struct Hearing {
+    note: VoiceNote,
+    attempt: Attempt,
     abandoned: Arc<AtomicBool>,
-    stages: &Stages,
-    report: &mut Report,
-) -> Result<(), Failure> {
-    let decoded = report.timed(Stage::Decode, || decode::decode(audio, &stages.decode))?;
-    report.data.audio = Some(decoded.info);
+    stages: Arc<Stages>,
+}
 
-    let activity = speech::detect(&decoded.pcm, &stages.speech);
-    if let Some(reason) = activity.verdict.reason() {
-        report.conclude(OutcomeKind::NoSpeech, reason, "nobody speaks in the note");
-        return Ok(());
+/// What there is after the first slot.
+enum Heard {
+    Answered,
+    /// Too long to be heard at once.
+    Long(Pcm),
+}
+
+impl Hearing {
+    /// Runs `work` on a slot. What the report learnt stays, whether the work fails or not.
+    async fn on_a_slot<T: Send + 'static>(
+        &self,
+        report: &mut Report,
+        work: impl FnOnce(&mut dyn Transcriber, &mut Report) -> Result<T, Failure> + Send + 'static,
+    ) -> Result<T, Failure> {
+        let mut seen = report.clone();
+        let precedence = if self.attempt.lane == Lane::Urgent { Precedence::Urgent } else { Precedence::Normal };
+        let ran = self.stages.pool.run(precedence, move |engine| {
+            let result = work(engine, &mut seen);
+            (seen, result)
+        });
+        let (seen, result) = ran.await?;
+        *report = seen;
+        result
     }
 
-    let tenant = stages.tenants.get(&note.tenant);
-    let hints = Hints {
-        language: note.language.clone().or_else(|| tenant.language.clone()),
-        languages_accepted: tenant.languages.clone(),
-        limit: Limit::after(stages.asr.time_limit(decoded.pcm.duration_s()), abandoned),
-    };
-    let recognised = report.timed(Stage::Transcribe, || engine.transcribe(&decoded.pcm, &hints))?;
+    /// From bytes to an answer, or to samples where they are too many to be heard at once.
+    fn hear(&self, audio: &[u8], engine: &mut dyn Transcriber, report: &mut Report) -> Result<Heard, Failure> {
+        let stages = &self.stages;
+        let decoded = report.timed(Stage::Decode, || decode::decode(audio, &stages.decode))?;
+        report.data.audio = Some(decoded.info);
 
-    let restricted = !hints.languages_accepted.is_empty();
-    match trust::judge(&recognised, decoded.pcm.duration_s(), restricted, &stages.asr.trust) {
-        Verdict::NoSpeech(reason) => report.conclude(OutcomeKind::NoSpeech, reason, "nobody speaks in the note"),
-        // The text stays away: what nobody should act on is not published.
-        Verdict::Unintelligible(reason) => {
-            report.conclude(OutcomeKind::Unintelligible, reason, "the recognised text cannot be trusted; listen to it");
+        let activity = speech::detect(&decoded.pcm, &stages.speech);
+        if let Some(reason) = activity.verdict.reason() {
+            report.conclude(OutcomeKind::NoSpeech, reason, "nobody speaks in the note");
+            return Ok(Heard::Answered);
         }
-        Verdict::Believable => {
-            let transcript = recognised.transcript;
-            let understanding = report.timed(Stage::Understand, || {
-                Ok::<_, Failure>(stages.understander.understand_at(&transcript, note.sent_at))
-            })?;
-            let suggested = reply::suggest(&stages.playbook, note, &transcript, &understanding, Timestamp::now());
-            report.data.reply = Some(suggested.reply);
-            report.data.route = Some(suggested.route);
-            report.data.follow_up = suggested.follow_up;
-            report.data.understanding = Some(understanding);
-            report.data.transcript = Some(transcript);
+        if decoded.pcm.0.len() > stretches::SAMPLES_MAX {
+            return Ok(Heard::Long(decoded.pcm));
+        }
+        let duration_s = decoded.pcm.duration_s();
+        let hints = self.hints(duration_s);
+        let recognised = report.timed(Stage::Transcribe, || engine.transcribe(&decoded.pcm, &hints))?;
+        self.answer(recognised, duration_s, report);
+        Ok(Heard::Answered)
+    }
+
+    fn long_note(&self, pcm: Pcm) -> LongNote {
+        let patience = Precedence::Patient(Duration::from_secs_f64(self.stages.asr.long_patience_s));
+        LongNote {
+            hints: self.hints(pcm.duration_s()),
+            pcm: Arc::new(pcm),
+            precedence: if self.attempt.lane == Lane::Urgent { Precedence::Urgent } else { patience },
+            abandoned: Arc::clone(&self.abandoned),
         }
     }
-    Ok(())
+
+    fn hints(&self, duration_s: f64) -> Hints {
+        let tenant = self.stages.tenants.get(&self.note.tenant);
+        Hints {
+            language: self.note.language.clone().or(tenant.language),
+            languages_accepted: tenant.languages,
+            effort: self.attempt.relief.map_or(Effort::Usual, Relief::effort),
+            limit: Limit::after(self.stages.asr.time_limit(duration_s), Arc::clone(&self.abandoned)),
+        }
+    }
+
+    /// What is to be said to what was recognised in `duration_s` seconds of audio.
+    fn answer(&self, recognised: Recognised, duration_s: f64, report: &mut Report) {
+        let (stages, note) = (&self.stages, &self.note);
+        let restricted = !stages.tenants.get(&note.tenant).languages.is_empty();
+        match trust::judge(&recognised, duration_s, restricted, &stages.asr.trust) {
+            Verdict::NoSpeech(reason) => report.conclude(OutcomeKind::NoSpeech, reason, "nobody speaks in the note"),
+            // The text stays away: what nobody should act on is not published.
+            Verdict::Unintelligible(reason) => {
+                report.conclude(
+                    OutcomeKind::Unintelligible,
+                    reason,
+                    "the recognised text cannot be trusted; listen to it",
+                );
+            }
+            Verdict::Believable => {
+                let transcript = recognised.transcript;
+                let understanding =
+                    report.timed(Stage::Understand, || stages.understander.understand_at(&transcript, note.sent_at));
+                let suggested = reply::suggest(&stages.playbook, note, &transcript, &understanding, Timestamp::now());
+                report.data.reply = Some(suggested.reply);
+                report.data.route = Some(suggested.route);
+                report.data.follow_up = suggested.follow_up;
+                report.data.understanding = Some(understanding);
+                report.data.transcript = Some(transcript);
+            }
+        }
+    }
+}
+
+/// The outcome of a note that is not heard because too many others wait: people can have it replayed later.
+fn set_aside(mut report: Report, received: &Received) -> Outcome {
+    let reason = Reason::Backlog;
+    report.conclude(OutcomeKind::Failed, reason, "too many notes wait; this one was set aside without being heard");
+    let cause = DeadLetterCause { reason, stage: Stage::Receive };
+    let event = Event::processed(report.finish(), received.traceparent.clone());
+    Outcome { effects: vec![event], settlement: Settlement::DeadLetter(cause) }
 }
 
 /// The outcome of a note that took its process down as often as the broker allows.

@@ -5,7 +5,8 @@ use std::time::{Duration, Instant};
 use jiff::Timestamp;
 
 use crate::{
-    broker::Message,
+    backlog::Relief,
+    broker::{Lane, Message},
     event::{
         EventError, Processed, Reason,
         envelope::sender_of_unreadable,
@@ -24,13 +25,18 @@ pub struct Attempt {
     pub number: u32,
     /// When the note was first queued, where known.
     pub queued_at: Option<Timestamp>,
+    /// The lane that the note came on.
+    pub lane: Lane,
+    /// What is left out because too many others wait.
+    pub relief: Option<Relief>,
 }
 
 impl Attempt {
     /// The only attempt at a note that came from no queue.
     #[must_use]
     pub fn only() -> Self {
-        Self { number: 1, queued_at: None }
+        // Nobody waits behind it.
+        Self { number: 1, queued_at: None, lane: Lane::Long, relief: None }
     }
 }
 
@@ -96,6 +102,7 @@ impl Report {
             reply: None,
             route: None,
             follow_up: None,
+            relief: attempt.relief,
             timings_ms: Timings { queue: waited.and_then(|ms| ms.try_into().ok()), ..Timings::default() },
             attempt: attempt.number,
             worker: worker.to_owned(),

@@ -12,12 +12,14 @@ use tokio_util::{sync::CancellationToken, task::TaskTracker};
 use tracing::{Instrument, info_span};
 
 use crate::{
-    broker::{Broker, BrokerError, Deliveries, Delivery, Exchange},
+    backlog::{self, Backlog},
+    broker::{Broker, BrokerError, Deliveries, Delivery, Exchange, Lane, Prefetch},
     event::{Event, Reason, envelope},
-    outcome::{DeadLetterCause, Disposition, Outcome, Settlement, Stage},
+    outcome::{DeadLetterCause, Outcome, Settlement, Stage},
     pipeline::{self, Stages},
     report::{Attempt, Report},
     retry::RetryPolicy,
+    settling::{Next, Settling},
     shutdown::Shutdown,
     telemetry,
 };
@@ -31,23 +33,64 @@ pub struct Config {
     pub drain_s_max: u64,
     /// When a note is tried again.
     pub retry: RetryPolicy,
+    /// How notes wait beside each other.
+    pub lanes: Lanes,
+    /// What to do when notes wait too long.
+    pub backlog: backlog::Config,
+}
+
+/// Notes wait in lanes: urgent ones, those that came back without being settled, long ones, and all others.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Lanes {
+    /// Seconds of audio from which on a note waits on the lane of long ones.
+    pub long_s: f64,
+    /// How many long notes a worker holds at a time. Each takes 4 MB a minute, and idle slots only.
+    pub long_notes_max: u16,
+    /// How many urgent notes a worker holds at a time; they go first on every slot. 0: as many as there are slots.
+    pub urgent_notes_max: u16,
+}
+
+impl Default for Lanes {
+    fn default() -> Self {
+        Self { long_s: 90.0, long_notes_max: 1, urgent_notes_max: 0 }
+    }
+}
+
+impl Lanes {
+    /// Derived from the pool, so that back-pressure reaches the broker.
+    fn prefetch(&self, slots: usize) -> Prefetch {
+        let slots = u16::try_from(slots).unwrap_or(u16::MAX);
+        Prefetch {
+            urgent: if self.urgent_notes_max == 0 { slots } else { self.urgent_notes_max },
+            regular: slots.saturating_add(AHEAD_OF_SLOTS),
+            long: self.long_notes_max,
+        }
+    }
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { name: None, drain_s_max: 30, retry: RetryPolicy::default() }
+        Self {
+            name: None,
+            drain_s_max: 30,
+            retry: RetryPolicy::default(),
+            lanes: Lanes::default(),
+            backlog: backlog::Config::default(),
+        }
     }
 }
 
 /// Notes fetched ahead of the slots, so that a free slot finds its audio ready.
-const AHEAD_OF_SLOTS: usize = 1;
+const AHEAD_OF_SLOTS: u16 = 1;
 /// Pauses between attempts to open the consumer again: the first, and the longest.
 const REOPEN_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 
 /// Works until shutdown is requested, then finishes what fits into the drain limit and hands back the rest.
 pub async fn run(broker: Arc<dyn Broker>, stages: Arc<Stages>, config: Config, shutdown: Shutdown) {
-    let prefetch = u16::try_from(stages.pool.slots() + AHEAD_OF_SLOTS).unwrap_or(u16::MAX);
-    let worker = Worker { broker, stages, hand_back: CancellationToken::new() };
+    let prefetch = config.lanes.prefetch(stages.pool.slots());
+    let backlog = Arc::new(Backlog::new(&config.backlog));
+    let worker = Worker { broker, stages, backlog, hand_back: CancellationToken::new() };
     let tasks = TaskTracker::new();
 
     while let Some(mut deliveries) = worker.open(prefetch, &shutdown).await {
@@ -67,13 +110,14 @@ pub async fn run(broker: Arc<dyn Broker>, stages: Arc<Stages>, config: Config, s
 struct Worker {
     broker: Arc<dyn Broker>,
     stages: Arc<Stages>,
+    backlog: Arc<Backlog>,
     /// Cancelled when notes in work have to be given back.
     hand_back: CancellationToken,
 }
 
 impl Worker {
     /// Opens the consumer, for as long as it takes. None if shutdown is requested meanwhile.
-    async fn open(&self, prefetch: u16, shutdown: &Shutdown) -> Option<Box<dyn Deliveries>> {
+    async fn open(&self, prefetch: Prefetch, shutdown: &Shutdown) -> Option<Box<dyn Deliveries>> {
         let mut pause = REOPEN_PAUSE.0;
         while !shutdown.is_requested() {
             match self.broker.consume(prefetch).await {
@@ -117,7 +161,7 @@ impl Worker {
             () = self.hand_back.cancelled() => None,
         };
         let result = match outcome {
-            Some(outcome) => self.perform(outcome, delivery).await,
+            Some(outcome) => self.perform(Settling::new(outcome, delivery.attempt()), delivery).await,
             None => delivery.hand_back().await,
         };
         if let Err(error) = result {
@@ -127,7 +171,12 @@ impl Worker {
     }
 
     async fn outcome_of(&self, delivery: &dyn Delivery) -> Outcome {
-        let attempt = Attempt { number: delivery.attempt(), queued_at: delivery.queued_at() };
+        if let Some(lane) = better_lane(delivery) {
+            return Outcome::settled(Settlement::Move(lane));
+        }
+        let (number, queued_at, lane) = (delivery.attempt(), delivery.queued_at(), delivery.lane());
+        let relief = self.backlog.relief(number, queued_at, Timestamp::now());
+        let attempt = Attempt { number, queued_at, lane, relief };
         match envelope::parse_received(delivery.message()) {
             Ok(received) if delivery.exhausted() => pipeline::crashed(&received, attempt, &self.stages.worker),
             Ok(received) => pipeline::process(&received, attempt, &self.stages).await,
@@ -141,28 +190,33 @@ impl Worker {
     }
 
     /// Effects first, each of them confirmed; then, and only then, the settlement.
-    async fn perform(&self, outcome: Outcome, delivery: Box<dyn Delivery>) -> Result<(), BrokerError> {
-        for event in &outcome.effects {
-            if let Err(error) = self.broker.publish(Exchange::Results, &event.to_message(Timestamp::now())).await {
-                log_failure(&error, "a result could not be published");
-                let settlement = self.after_unpublished(&error, delivery.attempt());
-                return delivery.settle(&settlement).await;
+    async fn perform(&self, mut settling: Settling, delivery: Box<dyn Delivery>) -> Result<(), BrokerError> {
+        loop {
+            match settling.next() {
+                Next::Publish(event) => {
+                    match self.broker.publish(Exchange::Results, &event.to_message(Timestamp::now())).await {
+                        Ok(()) => settling.published(),
+                        Err(error) => {
+                            log_failure(&error, "a result could not be published");
+                            settling.not_published(error.disposition(), &self.stages.retry);
+                        }
+                    }
+                }
+                Next::Settle(settlement) => {
+                    delivery.settle(settlement).await?;
+                    log_outcome(&settling.into_outcome());
+                    return Ok(());
+                }
             }
         }
-        delivery.settle(&outcome.settlement).await?;
-        log_outcome(&outcome);
-        Ok(())
     }
+}
 
-    /// What becomes of a note whose result the broker did not take.
-    fn after_unpublished(&self, error: &BrokerError, attempt: u32) -> Settlement {
-        let reason = Reason::InternalError;
-        match error.disposition() {
-            // Not the note's fault, so no attempt is its last: the broker is asked again for as long as it takes.
-            Disposition::Retry => Settlement::Retry { after: self.stages.retry.pause_after(attempt), reason },
-            Disposition::Fail => Settlement::DeadLetter(DeadLetterCause { reason, stage: Stage::Receive }),
-        }
-    }
+/// Where a note has to wait instead, before anything is done about it. One that came back unsettled may take this
+/// process down, and with it all that it holds: on a lane of its own it is alone in that.
+fn better_lane(delivery: &dyn Delivery) -> Option<Lane> {
+    let suspect = delivery.returned() && !delivery.exhausted();
+    (suspect && delivery.lane() != Lane::Suspect).then_some(Lane::Suspect)
 }
 
 /// The one place where a note's fate is logged: ids, words from closed sets and figures only.
@@ -178,9 +232,16 @@ fn log_outcome(outcome: &Outcome) {
             "note answered"
         );
     }
-    if let Settlement::Retry { after, reason } = &outcome.settlement {
-        metrics::counter!("sprachpost_retries_total", "reason" => reason.as_str()).increment(1);
-        tracing::warn!(reason = reason.as_str(), after_s = after.as_secs_f64(), "note will be tried again");
+    match &outcome.settlement {
+        Settlement::Retry { after, reason } => {
+            metrics::counter!("sprachpost_retries_total", "reason" => reason.as_str()).increment(1);
+            tracing::warn!(reason = reason.as_str(), after_s = after.as_secs_f64(), "note will be tried again");
+        }
+        Settlement::Move(lane) => {
+            metrics::counter!("sprachpost_moves_total", "lane" => lane.as_str()).increment(1);
+            tracing::info!(lane = lane.as_str(), "note waits on another lane");
+        }
+        Settlement::Ack | Settlement::Later { .. } | Settlement::DeadLetter(_) => {}
     }
 }
 

@@ -8,7 +8,7 @@ use std::{
 
 use sprachpost::{
     asr::{
-        Hints, Limit, Profile, Recognised, Transcriber,
+        Effort, Hints, Limit, Profile, Recognised, Transcriber,
         trust::{self, Verdict},
         whisper::WhisperModel,
     },
@@ -34,7 +34,8 @@ fn note(name: &str) -> Pcm {
 
 fn hear(pcm: &Pcm, profile: Profile, language: Option<&str>) -> Recognised {
     let limit = Limit::after(Duration::from_mins(5), Arc::new(AtomicBool::new(false)));
-    let hints = Hints { language: language.map(str::to_owned), languages_accepted: vec![], limit };
+    let hints =
+        Hints { language: language.map(str::to_owned), languages_accepted: vec![], effort: Effort::Usual, limit };
     MODEL.clone().with_profile(profile).transcriber().unwrap().transcribe(pcm, &hints).unwrap()
 }
 
@@ -106,7 +107,7 @@ fn every_profile_hears_a_clear_note() {
 #[test]
 fn nothing_is_carried_from_one_note_to_the_next() {
     let limit = || Limit::after(Duration::from_mins(5), Arc::new(AtomicBool::new(false)));
-    let hints = || Hints { language: None, languages_accepted: vec![], limit: limit() };
+    let hints = || Hints { language: None, languages_accepted: vec![], effort: Effort::Usual, limit: limit() };
     let mut engine = MODEL.transcriber().unwrap();
     let (german, english) = (note("de-outage.ogg"), note("en-outage.ogg"));
     let first = engine.transcribe(&german, &hints()).unwrap();

@@ -316,7 +316,7 @@ async fn a_note_that_kills_its_workers_is_answered_and_kept(url: &SecretString) 
         if death == 0 {
             broker.publish(Exchange::Notes, &message).await.unwrap();
         }
-        let mut deliveries = broker.consume(1).await.unwrap();
+        let mut deliveries = broker.consume(1.into()).await.unwrap();
         let delivery = timeout(PATIENCE, deliveries.next()).await.expect("the note comes back").unwrap();
         assert!(!delivery.exhausted());
         // As if the process had died here: the connection goes first, nothing is settled or handed back.

@@ -1,13 +1,18 @@
 //! Owns speech recognition: the seam to engines, the pool that bounds them, and the judgement of what they return.
 //!
 //! * [`pool`]: N engines on N threads; the one place where blocking work runs.
+//! * [`stretches`]: long notes are heard in pieces; [`long`] has each of them wait its turn.
 //! * [`whisper`]: whisper.cpp through whisper-rs, and the only user of it.
+//! * [`stepped`]: two engines in one, the smaller one for when too many notes wait.
 //! * [`scripted`]: an engine that says what a test tells it to.
 //! * [`trust`]: is this transcript believable? [`phantom`] knows the phrases that recognisers invent.
 
+pub mod long;
 mod phantom;
 pub mod pool;
 pub mod scripted;
+pub mod stepped;
+pub mod stretches;
 pub mod trust;
 pub mod whisper;
 
@@ -46,6 +51,9 @@ pub struct Config {
     pub time_limit_s_min: f64,
     /// … and always after this many. Below the broker's `consumer_timeout`, or it takes the note back meanwhile.
     pub time_limit_s_max: f64,
+    /// A note of more than 29 s is heard in pieces. Each of them lets shorter notes go first that arrive within so
+    /// many seconds.
+    pub long_patience_s: f64,
     /// When is a transcript believed?
     pub trust: trust::Config,
 }
@@ -73,6 +81,7 @@ impl Default for Config {
             time_limit_per_audio_s: 4.0,
             time_limit_s_min: 60.0,
             time_limit_s_max: 1500.0,
+            long_patience_s: 15.0,
             trust: trust::Config::default(),
         }
     }
@@ -89,8 +98,8 @@ impl Config {
 
 /// A speech recogniser. One instance works on one note at a time; the pool owns several.
 pub trait Transcriber: Send {
-    /// Recognises one note, with nothing carried over from the one before. Blocks, and gives up soon after
-    /// [`Hints::limit`] says so.
+    /// Recognises one stretch of audio, of at most [`stretches::SAMPLES_MAX`] samples, with nothing carried over from
+    /// the one before. Blocks, and gives up soon after [`Hints::limit`] says so.
     ///
     /// # Errors
     /// [`AsrError`] says whether another attempt can help.
@@ -104,7 +113,31 @@ pub struct Hints {
     pub language: Option<String>,
     /// Detection chooses among these; empty means any.
     pub languages_accepted: Vec<String>,
+    pub effort: Effort,
     pub limit: Limit,
+}
+
+/// How much work may go into this note.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Effort {
+    /// As much as the configured profile asks for.
+    #[default]
+    Usual,
+    /// The cheap pass alone, because too many others wait.
+    Reduced,
+    /// Another, smaller model, for the same reason.
+    SmallerModel,
+}
+
+impl Effort {
+    /// The profile to work by where `configured` is the usual one.
+    #[must_use]
+    pub fn profile(self, configured: Profile) -> Profile {
+        match self {
+            Self::Usual | Self::SmallerModel => configured,
+            Self::Reduced => Profile::Fast,
+        }
+    }
 }
 
 /// When to give up: at a deadline, or when nobody waits for the result any more.

@@ -22,6 +22,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 pub use self::config::Config;
+pub use self::topology::Lane;
 use self::{amqp::Amqp, config::Target, embedded::Embedded};
 use crate::outcome::{Disposition, Settlement};
 
@@ -77,9 +78,9 @@ pub trait Broker: Send + Sync + 'static {
     /// bound yet count as published: the results exchange has an alternate exchange or is written to the log.
     async fn publish(&self, exchange: Exchange, message: &Message) -> Result<(), BrokerError>;
 
-    /// Starts to consume the work queue, with at most `prefetch` deliveries unsettled at a time. Notes that used up
+    /// Starts to consume all lanes, with at most so many deliveries of each unsettled at a time. Notes that used up
     /// their deliveries come through the same stream, see [`Delivery::exhausted`].
-    async fn consume(&self, prefetch: u16) -> Result<Box<dyn Deliveries>, BrokerError>;
+    async fn consume(&self, prefetch: Prefetch) -> Result<Box<dyn Deliveries>, BrokerError>;
 
     /// Subscribes to result topics from now on; `pattern` is an AMQP topic pattern (`*` one word, `#` any number).
     /// The subscription ends when it is dropped.
@@ -98,11 +99,40 @@ pub trait Broker: Send + Sync + 'static {
     async fn close(&self);
 }
 
-/// A stream of deliveries from the work queue.
+/// How many notes of each lane one consumer holds at a time. It bounds the memory of a worker, however long the
+/// backlog is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Prefetch {
+    pub urgent: u16,
+    pub regular: u16,
+    pub long: u16,
+}
+
+impl Prefetch {
+    /// Suspects are one at a time by definition.
+    #[must_use]
+    pub fn of(self, lane: Lane) -> u16 {
+        match lane {
+            Lane::Urgent => self.urgent.max(1),
+            Lane::Suspect => 1,
+            Lane::Regular => self.regular.max(1),
+            Lane::Long => self.long.max(1),
+        }
+    }
+}
+
+/// So many of each lane.
+impl From<u16> for Prefetch {
+    fn from(notes: u16) -> Self {
+        Self { urgent: notes, regular: notes, long: notes }
+    }
+}
+
+/// A stream of deliveries from all lanes.
 #[async_trait]
 pub trait Deliveries: Send {
-    /// The next delivery, waiting for it, and for one of the unsettled ones to be settled while there are `prefetch`
-    /// of them. An error means that the consumer is gone and has to be opened anew by [`Broker::consume`]; it never
+    /// The next delivery, waiting for it, and for one of the unsettled ones to be settled while there are as many as
+    /// its lane's prefetch allows. An error means that the consumer is gone and has to be opened anew by [`Broker::consume`]; it never
     /// just ends. Cancel safe: no delivery is lost or counted when this future is dropped.
     async fn next(&mut self) -> Result<Box<dyn Delivery>, BrokerError>;
 }
@@ -113,8 +143,14 @@ pub trait Deliveries: Send {
 pub trait Delivery: Send + Sync {
     fn message(&self) -> &Message;
 
+    /// The lane that it came on.
+    fn lane(&self) -> Lane;
+
     /// Which attempt this is, from 1. Counted before work starts, so that a crash counts.
     fn attempt(&self) -> u32;
+
+    /// True where it was handed out before and came back without being settled: whoever held it may have died of it.
+    fn returned(&self) -> bool;
 
     /// True where the note was handed out as often as the configuration allows without ever being settled: it takes
     /// workers down. Such a note must not be worked on again. Whoever receives it publishes its terminal event and

@@ -6,12 +6,13 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use super::Config;
+use crate::note::{Priority, VoiceNote};
 
-/// Topic exchange that notes come in on, with routing key `received.<tenant>.<channel>`.
+/// Topic exchange that notes come in on, with routing key `received.<tenant>.<channel>`, or `urgent.…` in front.
 pub const NOTES_EXCHANGE: &str = "sprachpost.notes";
 /// Topic exchange that results go out on.
 pub const RESULTS_EXCHANGE: &str = "sprachpost.results";
-/// The queue that workers share.
+/// The queue of the regular lane.
 pub const WORK_QUEUE: &str = "sprachpost.notes.work";
 /// Notes that were given up on, for people.
 pub const DEAD_LETTER_QUEUE: &str = "sprachpost.notes.dead-letters";
@@ -21,8 +22,66 @@ pub const CRASHED_EXCHANGE: &str = "sprachpost.notes.crashed";
 pub const CRASHED_QUEUE: &str = "sprachpost.notes.crashed";
 /// Where results go that nobody has bound: an exchange and the one queue on it.
 pub const UNROUTED_RESULTS: &str = "sprachpost.results.unrouted";
-/// Every note has a routing key that matches this.
-pub const NOTES_PATTERN: &str = "received.#";
+/// Routing keys of notes on the regular lane.
+pub const REGULAR_PATTERN: &str = "received.#";
+/// Routing keys of notes on the urgent lane.
+pub const URGENT_PATTERN: &str = "urgent.#";
+
+/// Notes wait in lanes, so that one kind of them does not stand in the way of another. Each is a queue of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Lane {
+    /// Notes that their sender marked as urgent.
+    Urgent,
+    /// Notes that came back without being settled: one of them may be what took its worker down. A worker holds one
+    /// at a time, so that it drags no other with it again and again.
+    Suspect,
+    /// Everything else.
+    Regular,
+    /// Notes that a worker found to be long.
+    Long,
+}
+
+impl Lane {
+    /// All, in the order in which a worker asks them for notes.
+    pub const ALL: [Self; 4] = [Self::Urgent, Self::Suspect, Self::Regular, Self::Long];
+
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Urgent => "urgent",
+            Self::Suspect => "suspect",
+            Self::Regular => "regular",
+            Self::Long => "long",
+        }
+    }
+
+    /// Its queue on RabbitMQ.
+    #[must_use]
+    pub fn queue(self) -> &'static str {
+        match self {
+            Self::Urgent => "sprachpost.notes.urgent",
+            Self::Suspect => "sprachpost.notes.suspect",
+            Self::Regular => WORK_QUEUE,
+            Self::Long => "sprachpost.notes.long",
+        }
+    }
+
+    /// The lane that a note with this routing key begins on; none where it is no note's.
+    #[must_use]
+    pub fn of_routing_key(key: &str) -> Option<Self> {
+        match key.split('.').next() {
+            Some("received") => Some(Self::Regular),
+            Some("urgent") => Some(Self::Urgent),
+            _ => None,
+        }
+    }
+
+    /// The lane on which a note is tried again: notes that are urgent stay so.
+    #[must_use]
+    pub fn of_retry(routing_key: &str) -> Self {
+        Self::of_routing_key(routing_key).unwrap_or(Self::Regular)
+    }
+}
 
 /// Headers are flat strings with this prefix.
 pub mod header {
@@ -42,20 +101,31 @@ pub mod header {
     pub const LAST_AT: &str = "sprachpost-last-at";
     /// On a retry or dead letter: the routing key the note came with.
     pub const ROUTING_KEY: &str = "sprachpost-routing-key";
+    /// On a note that changed its lane: how often it came back without being settled before that.
+    pub const RETURNS: &str = "sprachpost-returns";
 
     /// All of the above: the queue's own notes, which no receiver of a message sees.
-    pub const INTERNAL: [&str; 8] = [ATTEMPT, EXHAUSTED, QUEUED_AT, REASON, STAGE, FIRST_AT, LAST_AT, ROUTING_KEY];
+    pub const INTERNAL: [&str; 9] =
+        [ATTEMPT, EXHAUSTED, QUEUED_AT, REASON, STAGE, FIRST_AT, LAST_AT, ROUTING_KEY, RETURNS];
 }
 
-/// The queue in which retries wait for `delay_s` seconds.
+/// The queue in which retries wait for `delay_s` seconds before they are back on their lane.
 #[must_use]
-pub fn retry_queue(delay_s: u32) -> String {
-    format!("sprachpost.notes.retry.{delay_s}s")
+pub fn retry_queue(lane: Lane, delay_s: u32) -> String {
+    match lane {
+        Lane::Urgent => format!("sprachpost.notes.urgent.retry.{delay_s}s"),
+        Lane::Suspect | Lane::Regular | Lane::Long => format!("sprachpost.notes.retry.{delay_s}s"),
+    }
 }
 
+/// The routing key that a note is published with.
 #[must_use]
-pub fn received_routing_key(tenant: &crate::note::Tenant, channel: &crate::note::Channel) -> String {
-    format!("received.{tenant}.{channel}")
+pub fn received_routing_key(note: &VoiceNote) -> String {
+    let lane = match note.priority {
+        Priority::Normal => "received",
+        Priority::Urgent => "urgent",
+    };
+    format!("{lane}.{}.{}", note.tenant, note.channel)
 }
 
 /// A queue with its arguments, as it is declared on RabbitMQ.
@@ -73,6 +143,8 @@ pub enum Argument {
     Number(i64),
 }
 
+/// The lanes that notes are retried on.
+pub(super) const RETRY_LANES: [Lane; 2] = [Lane::Regular, Lane::Urgent];
 const NEVER: i64 = i32::MAX as i64;
 /// How often a note may take down the worker that only answers it.
 const ANSWERS_MAX: i64 = 20;
@@ -88,15 +160,19 @@ pub fn queues(config: &Config) -> Vec<Queue> {
     let mut queues = vec![
         Queue::new(DEAD_LETTER_QUEUE, NEVER),
         Queue::new(CRASHED_QUEUE, ANSWERS_MAX).dead_lettered_to("", Some(DEAD_LETTER_QUEUE)),
-        Queue::new(WORK_QUEUE, delivery_limit(config).into())
-            .dead_lettered_to(CRASHED_EXCHANGE, None)
-            .with("x-max-length", Argument::Number(config.waiting_max.into())),
     ];
-    queues.extend(config.retry_delays_s.iter().map(|&delay_s| {
-        Queue::new(retry_queue(delay_s), NEVER)
-            .dead_lettered_to("", Some(WORK_QUEUE))
-            .with("x-message-ttl", milliseconds(delay_s))
+    queues.extend(Lane::ALL.map(|lane| {
+        Queue::new(lane.queue(), delivery_limit(config).into())
+            .dead_lettered_to(CRASHED_EXCHANGE, None)
+            .with("x-max-length", Argument::Number(config.waiting_max.into()))
     }));
+    for lane in RETRY_LANES {
+        queues.extend(config.retry_delays_s.iter().map(|&delay_s| {
+            Queue::new(retry_queue(lane, delay_s), NEVER)
+                .dead_lettered_to("", Some(lane.queue()))
+                .with("x-message-ttl", milliseconds(delay_s))
+        }));
+    }
     queues.push(
         Queue::new(UNROUTED_RESULTS, NEVER)
             .with("x-message-ttl", milliseconds(config.results_kept_s))

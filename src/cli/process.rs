@@ -83,7 +83,9 @@ async fn process(note: VoiceNote, stages: Arc<Stages>) -> Processed {
     // With one attempt there is always an event; should that ever change, say so instead of nothing.
     let reason = match settlement {
         Settlement::Retry { reason, .. } => reason,
-        Settlement::Ack | Settlement::DeadLetter(_) => Reason::InternalError,
+        Settlement::Ack | Settlement::Later { .. } | Settlement::Move(_) | Settlement::DeadLetter(_) => {
+            Reason::InternalError
+        }
     };
     let mut report = Report::begin(&received.note, Attempt::only(), &stages.worker);
     report.conclude(OutcomeKind::Failed, reason, "the note would be tried again later");

@@ -21,7 +21,7 @@ use crate::{
         envelope::{self, Received, received_message},
         processed::OutcomeKind,
     },
-    note::{AudioSource, Channel, NoteId, Tenant, VoiceNote},
+    note::{AudioSource, Channel, NoteId, Priority, Tenant, VoiceNote},
 };
 
 #[derive(Debug, Args)]
@@ -38,6 +38,9 @@ pub struct Arguments {
     /// The ticket that the notes belong to.
     #[arg(long)]
     ticket: Option<String>,
+    /// Have the notes worked on before all others.
+    #[arg(long)]
+    urgent: bool,
     /// The language spoken, if it need not be detected (ISO 639-1).
     #[arg(long)]
     language: Option<String>,
@@ -99,6 +102,7 @@ fn note(file: &Path, arguments: &Arguments, config: &Config) -> anyhow::Result<V
         ticket: arguments.ticket.clone(),
         sent_at: Some(Timestamp::now()),
         language: arguments.language.clone(),
+        priority: if arguments.urgent { Priority::Urgent } else { Priority::Normal },
         ..note
     })
 }

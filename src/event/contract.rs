@@ -9,7 +9,7 @@ use super::{
     envelope::{CONTENT_TYPE, Envelope, PROCESSED_V1, RECEIVED_V1},
 };
 use crate::{
-    broker::{self, topology},
+    broker::{self, Lane, topology},
     note::VoiceNote,
 };
 
@@ -70,7 +70,17 @@ pub fn asyncapi() -> Value {
                 &["tenant", "channel", "outcome", "language", "intent", "urgency"],
                 "processed",
             ),
-            "work": queue_channel(topology::WORK_QUEUE, "What workers consume; notes are bound with `received.#`."),
+            "urgentNotes": topic_channel(
+                topology::NOTES_EXCHANGE,
+                "urgent.{tenant}.{channel}",
+                "Notes that are to be worked on before all others.",
+                &["tenant", "channel"],
+                "received",
+            ),
+            "work": queue_channel(Lane::Regular.queue(), "The regular lane; notes are bound with `received.#`."),
+            "urgent": queue_channel(Lane::Urgent.queue(), "The urgent lane; notes are bound with `urgent.#`."),
+            "suspect": queue_channel(Lane::Suspect.queue(), "Notes that came back unsettled, to be tried one by one."),
+            "long": queue_channel(Lane::Long.queue(), "Notes that a worker found to be long."),
             "deadLetters": queue_channel(
                 topology::DEAD_LETTER_QUEUE,
                 "Notes that were given up on, as they came, with the reason in headers.",

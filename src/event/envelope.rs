@@ -115,7 +115,7 @@ pub fn received_message(received: &Received, now: Timestamp) -> Message {
         data: note,
     };
     let body = serde_json::to_vec(&envelope).expect("a note has string keys only and no failing serialisers");
-    let key = crate::broker::topology::received_routing_key(&note.tenant, &note.channel);
+    let key = crate::broker::topology::received_routing_key(note);
     Message::event(id, note.id().to_string(), key, body)
 }
 

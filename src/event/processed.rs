@@ -10,6 +10,7 @@ use uuid::Uuid;
 
 use super::Reason;
 use crate::{
+    backlog::Relief,
     note::{Channel, NoteId, Tenant},
     private::Private,
 };
@@ -41,6 +42,9 @@ pub struct Processed {
     pub route: Option<Route>,
     pub follow_up: Option<FollowUp>,
 
+    /// Set where the note got less than usual because too many others waited.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub relief: Option<Relief>,
     pub timings_ms: Timings,
     /// Which attempt this is the result of, from 1.
     #[schemars(range(min = 1))]
@@ -49,6 +53,29 @@ pub struct Processed {
     pub worker: String,
     /// Version of the software that produced the result.
     pub software: String,
+}
+
+impl Processed {
+    /// The event of the same note for when this one has more bytes than the broker takes: nothing in it is long.
+    #[must_use]
+    pub fn too_large(&self) -> Self {
+        const SHORT_BYTES: usize = 1000;
+        let short = |text: &Option<Private>| text.clone().filter(|text| text.expose().len() <= SHORT_BYTES);
+        Self {
+            conversation: short(&self.conversation),
+            sender: short(&self.sender),
+            ticket: self.ticket.clone().filter(|ticket| ticket.len() <= SHORT_BYTES),
+            outcome: OutcomeKind::Failed,
+            reason: Some(Reason::ResultTooLarge),
+            detail: Some("the note was understood, but the result is larger than the broker takes".to_owned()),
+            transcript: None,
+            understanding: None,
+            reply: Some(Reply::Abstention { reason: Abstained::NothingUnderstood }),
+            route: None,
+            follow_up: None,
+            ..self.clone()
+        }
+    }
 }
 
 /// How a note ended.

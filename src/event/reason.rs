@@ -58,6 +58,12 @@ pub enum Reason {
     TranscriberFailed,
     /// The process that worked on the note died, more than once.
     WorkerCrashed,
+    /// The broker did not take the result; the note is tried again.
+    ResultNotPublished,
+    /// The result has more bytes than the broker takes (`broker.message_bytes_max`, or its own limit).
+    ResultTooLarge,
+    /// Too many notes waited, and the operator has such notes set aside (`worker.backlog`).
+    Backlog,
     /// Something in this program is wrong.
     InternalError,
 }
@@ -88,6 +94,9 @@ impl Reason {
             Self::TranscriptionTimeout => "transcription_timeout",
             Self::TranscriberFailed => "transcriber_failed",
             Self::WorkerCrashed => "worker_crashed",
+            Self::ResultNotPublished => "result_not_published",
+            Self::ResultTooLarge => "result_too_large",
+            Self::Backlog => "backlog",
             Self::InternalError => "internal_error",
         }
     }

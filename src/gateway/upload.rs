@@ -23,7 +23,7 @@ use crate::{
     broker::{BrokerError, Exchange},
     event::envelope::{Received, TRACEPARENT, received_message},
     hex::hex,
-    note::{AudioSource, Channel, NoteId, Tenant, VoiceNote},
+    note::{AudioSource, Channel, NoteId, Priority, Tenant, VoiceNote},
     private::Private,
 };
 
@@ -40,6 +40,8 @@ struct Fields {
     sent_at: Option<Timestamp>,
     language: Option<String>,
     reply_window_ends_at: Option<Timestamp>,
+    #[serde(default)]
+    priority: Priority,
 }
 
 /// Queues one note.
@@ -115,6 +117,7 @@ async fn note(fields: Fields, tenant: Tenant, audio: &Bytes, gateway: &Gateway) 
         sent_at: fields.sent_at,
         language: fields.language,
         reply_window_ends_at: fields.reply_window_ends_at,
+        priority: fields.priority,
         audio: source(audio, &digest, gateway).await?,
     })
 }

@@ -24,7 +24,7 @@ async fn a_message_id_is_queued_once_within_the_window() {
     let broker = place.open().await;
     submit(&broker, "a").await;
     submit(&broker, "a").await;
-    let mut deliveries = broker.consume(5).await.unwrap();
+    let mut deliveries = broker.consume(5.into()).await.unwrap();
     next(&mut deliveries).await.settle(&Settlement::Ack).await.unwrap();
     submit(&broker, "a").await;
     assert_nothing_comes(&mut deliveries).await;
@@ -64,7 +64,7 @@ async fn a_note_handed_back_was_never_attempted() {
     let place = Place::embedded();
     let broker = place.open().await;
     submit(&broker, "a").await;
-    let mut deliveries = broker.consume(1).await.unwrap();
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
     for _ in 0..20 {
         let delivery = next(&mut deliveries).await;
         assert_eq!((delivery.attempt(), delivery.exhausted()), (1, false));
@@ -86,7 +86,7 @@ async fn a_killed_process_loses_its_note_when_its_lease_runs_out_and_not_before(
         .unwrap();
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains("taken")), "the child says that it holds the note");
-    let mut deliveries = broker.consume(1).await.unwrap();
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
     let stolen = tokio::time::timeout(3 * std::time::Duration::from_secs(1), deliveries.next()).await;
     assert!(stolen.is_err(), "a living process keeps its note beyond the first lease");
     child.kill().unwrap();
@@ -100,7 +100,7 @@ async fn a_killed_process_loses_its_note_when_its_lease_runs_out_and_not_before(
 async fn takes_a_note_and_holds_it() {
     let Ok(url) = std::env::var(QUEUE_OF_CHILD) else { return };
     let broker = broker::open(Some(&url.into()), &short_lease()).await.unwrap();
-    let mut deliveries = broker.consume(1).await.unwrap();
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
     let _held = next(&mut deliveries).await;
     println!("taken");
     std::future::pending::<()>().await;

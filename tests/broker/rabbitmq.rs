@@ -8,7 +8,7 @@ use lapin::{
     types::{AMQPValue, FieldArray, FieldTable},
 };
 use sprachpost::{
-    broker::{self, BrokerError, topology},
+    broker::{self, BrokerError, Lane, topology},
     outcome::Settlement,
 };
 
@@ -32,7 +32,7 @@ async fn until_ready(broker: &Arc<dyn Broker>, ready: bool) {
 async fn reopened(broker: &Arc<dyn Broker>) -> Box<dyn Deliveries> {
     soon(async {
         loop {
-            match broker.consume(5).await {
+            match broker.consume(5.into()).await {
                 Ok(deliveries) => break deliveries,
                 Err(_) => tokio::time::sleep(Duration::from_millis(100)).await,
             }
@@ -67,7 +67,7 @@ async fn a_foreign_producer_may_send_what_it_likes() {
         .await
         .unwrap();
     assert!(published.await.unwrap().is_ack());
-    let mut deliveries = broker.consume(1).await.unwrap();
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
     let delivery = next(&mut deliveries).await;
     let message = delivery.message();
     assert_eq!((message.id.as_ref(), message.content_type.as_ref()), (None, None));
@@ -87,7 +87,7 @@ async fn a_broker_that_is_killed_and_restarted_loses_nothing() {
     for id in 0..20 {
         submit(&broker, &id.to_string()).await;
     }
-    let mut deliveries = broker.consume(5).await.unwrap();
+    let mut deliveries = broker.consume(5.into()).await.unwrap();
     let mut done = BTreeSet::new();
     for _ in 0..5 {
         let delivery = next(&mut deliveries).await;
@@ -130,7 +130,7 @@ async fn a_broker_short_of_memory_still_takes_acknowledgements() {
     let config = Config { confirm_s_max: 1, ..config() };
     let broker = broker::open(Some(&url), &config).await.unwrap();
     submit(&broker, "a").await;
-    let mut deliveries = broker.consume(5).await.unwrap();
+    let mut deliveries = broker.consume(5.into()).await.unwrap();
     let delivery = next(&mut deliveries).await;
     node.control(&["set_vm_memory_high_watermark", "absolute", "1MB"]);
     soon(async { while broker.publish(Exchange::Notes, &note("b")).await.is_ok() {} }).await;
@@ -160,7 +160,7 @@ async fn a_closed_connection_is_replaced_and_its_notes_come_back() {
     let vhost = shared().new_vhost();
     let broker = broker::open(Some(&vhost.url().into()), &config()).await.unwrap();
     submit(&broker, "a").await;
-    let mut deliveries = broker.consume(1).await.unwrap();
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
     let held = next(&mut deliveries).await;
     vhost.close_connections();
     let error = held.settle(&Settlement::Ack).await.unwrap_err();
@@ -178,7 +178,7 @@ async fn a_closed_connection_is_replaced_and_its_notes_come_back() {
 async fn a_deleted_queue_is_an_error_to_its_consumer_and_declared_anew() {
     let vhost = shared().new_vhost();
     let broker = broker::open(Some(&vhost.url().into()), &config()).await.unwrap();
-    let mut deliveries = broker.consume(1).await.unwrap();
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
     vhost.delete_queue(topology::WORK_QUEUE);
     let error = soon(deliveries.next()).await.map(|_| ()).unwrap_err();
     assert!(matches!(error, BrokerError::Lost(_)), "{error:?}");
@@ -194,9 +194,9 @@ async fn a_retry_finds_its_queue_declared_anew() {
     let vhost = shared().new_vhost();
     let broker = broker::open(Some(&vhost.url().into()), &config()).await.unwrap();
     submit(&broker, "a").await;
-    let mut deliveries = broker.consume(1).await.unwrap();
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
     let delivery = next(&mut deliveries).await;
-    vhost.delete_queue(&topology::retry_queue(1));
+    vhost.delete_queue(&topology::retry_queue(Lane::Regular, 1));
     let retry = Settlement::Retry { after: Duration::from_secs(1), reason: sprachpost::event::Reason::InternalError };
     delivery.settle(&retry).await.unwrap();
     assert_eq!(next(&mut deliveries).await.attempt(), 2);
@@ -230,7 +230,7 @@ async fn queues_declared_with_other_settings_are_named() {
     place.config.deliveries_max += 1;
     let error = broker::open(Some(&place.url), &place.config).await.map(drop).unwrap_err();
     let BrokerError::TopologyConflict { name, .. } = error else { panic!("{error:?}") };
-    assert_eq!(name, topology::WORK_QUEUE);
+    assert!(Lane::ALL.iter().any(|lane| lane.queue() == name), "{name}");
 }
 
 #[tokio::test]

@@ -1,10 +1,13 @@
 //! What both queues do alike.
 
-use std::{collections::BTreeSet, time::Instant};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Instant,
+};
 
 use jiff::Timestamp;
 use sprachpost::{
-    broker::{Broker, BrokerError, Config, Depth},
+    broker::{Broker, BrokerError, Config, Depth, Lane, Message},
     event::Reason,
     outcome::{DeadLetterCause, Settlement, Stage},
 };
@@ -52,6 +55,11 @@ on_both! {
     a_full_queue_refuses_notes
     many_publish_at_the_same_time
     a_closed_queue_is_an_error_and_not_ready
+    an_urgent_note_overtakes_and_stays_urgent_when_it_is_tried_again
+    a_note_that_changes_its_lane_is_not_counted
+    a_note_put_off_comes_back_with_nothing_counted
+    suspects_are_handed_out_one_at_a_time
+    a_suspect_that_keeps_coming_back_is_exhausted_as_early_as_any_other
 }
 
 fn dead_letter(reason: Reason, stage: Stage) -> Settlement {
@@ -64,7 +72,7 @@ fn retry_after(after: Duration) -> Settlement {
 
 async fn exhausted_note(broker: &Arc<dyn Broker>) -> (Box<dyn Deliveries>, Box<dyn Delivery>) {
     submit(broker, "poison").await;
-    let mut deliveries = broker.consume(1).await.unwrap();
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
     for attempt in [1, 2] {
         let delivery = next(&mut deliveries).await;
         assert_eq!((delivery.attempt(), delivery.exhausted()), (attempt, false));
@@ -79,7 +87,7 @@ async fn a_note_arrives_as_it_was_sent_and_is_gone_once_acknowledged(place: Plac
     assert!(broker.is_ready());
     let before = Timestamp::now();
     submit(&broker, "a").await;
-    let mut deliveries = broker.consume(2).await.unwrap();
+    let mut deliveries = broker.consume(2.into()).await.unwrap();
     let delivery = next(&mut deliveries).await;
     assert_eq!(*delivery.message(), note("a"));
     assert_eq!((delivery.attempt(), delivery.exhausted()), (1, false));
@@ -96,7 +104,7 @@ async fn a_note_arrives_as_it_was_sent_and_is_gone_once_acknowledged(place: Plac
 async fn a_waiting_worker_gets_a_note_at_once(place: Place) {
     let broker = place.open().await;
     let other = place.open().await;
-    let mut deliveries = broker.consume(1).await.unwrap();
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
     let waiting = tokio::spawn(async move {
         let delivery = deliveries.next().await.unwrap();
         delivery.settle(&Settlement::Ack).await.unwrap();
@@ -110,7 +118,7 @@ async fn a_waiting_worker_gets_a_note_at_once(place: Place) {
 async fn a_dropped_delivery_comes_back_and_counts(place: Place) {
     let broker = place.open().await;
     submit(&broker, "a").await;
-    let mut deliveries = broker.consume(1).await.unwrap();
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
     drop(next(&mut deliveries).await);
     let delivery = next(&mut deliveries).await;
     assert_eq!((delivery.attempt(), delivery.message()), (2, &note("a")));
@@ -121,7 +129,7 @@ async fn a_note_handed_back_again_and_again_comes_back_and_is_not_exhausted(mut 
     place.config.deliveries_max = 3;
     let broker = place.open().await;
     submit(&broker, "a").await;
-    let mut deliveries = broker.consume(1).await.unwrap();
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
     for _ in 0..10 {
         let delivery = next(&mut deliveries).await;
         assert_eq!((delivery.exhausted(), delivery.message()), (false, &note("a")));
@@ -134,11 +142,11 @@ async fn a_note_handed_back_again_and_again_comes_back_and_is_not_exhausted(mut 
 async fn closing_brings_back_what_was_not_settled(place: Place) {
     let broker = place.open().await;
     submit(&broker, "a").await;
-    let mut deliveries = broker.consume(1).await.unwrap();
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
     let held = next(&mut deliveries).await;
     broker.close().await;
     let broker = place.open().await;
-    let mut deliveries = broker.consume(1).await.unwrap();
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
     let delivery = next(&mut deliveries).await;
     assert_eq!((delivery.attempt(), delivery.message()), (2, &note("a")));
     let error = held.settle(&Settlement::Ack).await.unwrap_err();
@@ -150,7 +158,7 @@ async fn closing_brings_back_what_was_not_settled(place: Place) {
 async fn a_retry_comes_back_after_its_delay_and_counts(place: Place) {
     let broker = place.open().await;
     submit(&broker, "a").await;
-    let mut deliveries = broker.consume(1).await.unwrap();
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
     let delivery = next(&mut deliveries).await;
     let queued_at = delivery.queued_at();
     let start = Instant::now();
@@ -168,7 +176,7 @@ async fn a_dead_letter_keeps_the_note_and_says_why(place: Place) {
     let broker = place.open().await;
     let before = Timestamp::now();
     submit(&broker, "a").await;
-    let mut deliveries = broker.consume(1).await.unwrap();
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
     next(&mut deliveries).await.settle(&retry_after(Duration::from_secs(1))).await.unwrap();
     let delivery = next(&mut deliveries).await;
     delivery.settle(&dead_letter(Reason::AudioUnreachable, Stage::Fetch)).await.unwrap();
@@ -215,7 +223,7 @@ async fn a_retry_of_an_exhausted_note_stays_exhausted(mut place: Place) {
 
 async fn looking_at_dead_letters_changes_nothing(place: Place) {
     let broker = place.open().await;
-    let mut deliveries = broker.consume(3).await.unwrap();
+    let mut deliveries = broker.consume(3.into()).await.unwrap();
     for id in ["a", "b", "c"] {
         submit(&broker, id).await;
         next(&mut deliveries).await.settle(&dead_letter(Reason::CorruptAudio, Stage::Decode)).await.unwrap();
@@ -269,12 +277,12 @@ async fn prefetch_is_honoured(place: Place) {
     for id in ["a", "b", "c"] {
         submit(&broker, id).await;
     }
-    let mut deliveries = broker.consume(2).await.unwrap();
+    let mut deliveries = broker.consume(2.into()).await.unwrap();
     let first = next(&mut deliveries).await;
     let second = next(&mut deliveries).await;
     assert_nothing_comes(&mut deliveries).await;
     // The third was not taken from the queue either: another worker can have it.
-    let mut others = broker.consume(1).await.unwrap();
+    let mut others = broker.consume(1.into()).await.unwrap();
     let third = next(&mut others).await;
     assert_eq!(third.message().id.as_deref(), Some("c"));
     first.settle(&Settlement::Ack).await.unwrap();
@@ -288,7 +296,7 @@ async fn prefetch_is_honoured(place: Place) {
 
 async fn a_note_given_up_waiting_for_is_neither_lost_nor_counted(place: Place) {
     let broker = place.open().await;
-    let mut deliveries = broker.consume(1).await.unwrap();
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
     submit(&broker, "a").await;
     let mut given_up = 0_u32;
     let delivery = soon(async {
@@ -309,7 +317,7 @@ async fn a_note_given_up_waiting_for_is_neither_lost_nor_counted(place: Place) {
 
 async fn two_workers_share_the_notes(place: Place) {
     let (broker, other) = (place.open().await, place.open().await);
-    let mut deliveries = [broker.consume(1).await.unwrap(), other.consume(1).await.unwrap()];
+    let mut deliveries = [broker.consume(1.into()).await.unwrap(), other.consume(1.into()).await.unwrap()];
     submit(&broker, "a").await;
     submit(&other, "b").await;
     let mut seen = BTreeSet::new();
@@ -351,7 +359,7 @@ async fn a_full_queue_refuses_notes(mut place: Place) {
         assert!(accepted < 50, "the limit is 3");
     };
     assert!(matches!(error, BrokerError::NotConfirmed { .. }), "{error:?}");
-    let mut deliveries = broker.consume(1).await.unwrap();
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
     for _ in 0..accepted {
         next(&mut deliveries).await.settle(&Settlement::Ack).await.unwrap();
     }
@@ -372,7 +380,7 @@ async fn many_publish_at_the_same_time(place: Place) {
             tokio::spawn(async move { submit(&broker, &id.to_string()).await })
         })
         .collect();
-    let mut deliveries = broker.consume(8).await.unwrap();
+    let mut deliveries = broker.consume(8.into()).await.unwrap();
     let mut seen = BTreeSet::new();
     for _ in 0..NOTES {
         let delivery = next(&mut deliveries).await;
@@ -387,7 +395,7 @@ async fn many_publish_at_the_same_time(place: Place) {
 
 async fn a_closed_queue_is_an_error_and_not_ready(place: Place) {
     let broker = place.open().await;
-    let mut deliveries = broker.consume(1).await.unwrap();
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
     let mut results = broker.subscribe("#").await.unwrap();
     let waiting = tokio::spawn(async move { (deliveries.next().await.is_err(), results.next().await.is_err()) });
     // Let it wait: closing has to wake it.
@@ -396,5 +404,118 @@ async fn a_closed_queue_is_an_error_and_not_ready(place: Place) {
     assert_eq!(soon(waiting).await.unwrap(), (true, true));
     assert!(!broker.is_ready());
     assert!(soon(broker.publish(Exchange::Notes, &note("a"))).await.is_err());
-    assert!(soon(broker.consume(1)).await.is_err());
+    assert!(soon(broker.consume(1.into())).await.is_err());
+}
+
+async fn an_urgent_note_overtakes_and_stays_urgent_when_it_is_tried_again(place: Place) {
+    let broker = place.open().await;
+    submit(&broker, "first").await;
+    submit(&broker, "second").await;
+    let urgent = Message { routing_key: "urgent.musterstrom.whatsapp".to_owned(), ..note("urgent") };
+    broker.publish(Exchange::Notes, &urgent).await.unwrap();
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
+    let mut held = BTreeMap::new();
+    for _ in 0..2 {
+        let delivery = next(&mut deliveries).await;
+        held.insert(delivery.message().id.clone().unwrap(), delivery);
+    }
+    assert_eq!(held.keys().collect::<Vec<_>>(), ["first", "urgent"], "beside the first, before the second");
+    let delivery = held.remove("urgent").unwrap();
+    assert_eq!((delivery.lane(), delivery.message()), (Lane::Urgent, &urgent));
+    delivery.settle(&retry_after(A_MOMENT)).await.unwrap();
+    let again = next(&mut deliveries).await;
+    assert_eq!((again.lane(), again.attempt(), again.message()), (Lane::Urgent, 2, &urgent));
+    again.settle(&Settlement::Ack).await.unwrap();
+    held.remove("first").unwrap().settle(&Settlement::Ack).await.unwrap();
+    next(&mut deliveries).await.settle(&Settlement::Ack).await.unwrap();
+    waiting(&broker, 0).await;
+}
+
+async fn a_note_that_changes_its_lane_is_not_counted(place: Place) {
+    let broker = place.open().await;
+    for id in ["long", "longer", "short"] {
+        submit(&broker, id).await;
+    }
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
+    let queued_at = {
+        let delivery = next(&mut deliveries).await;
+        assert_eq!((delivery.lane(), delivery.returned()), (Lane::Regular, false));
+        let queued_at = delivery.queued_at();
+        delivery.settle(&Settlement::Move(Lane::Long)).await.unwrap();
+        queued_at
+    };
+    // The lane of long notes hands out one; it does not matter whether before the next regular one or after it.
+    let mut lanes = BTreeMap::new();
+    for _ in 0..2 {
+        let delivery = next(&mut deliveries).await;
+        lanes.insert(delivery.message().id.clone().unwrap(), delivery);
+    }
+    let long = lanes.remove("long").unwrap();
+    assert_eq!((long.lane(), long.attempt(), long.message()), (Lane::Long, 1, &note("long")));
+    assert_eq!((long.queued_at(), long.returned()), (queued_at, false));
+    lanes.remove("longer").unwrap().settle(&Settlement::Move(Lane::Long)).await.unwrap();
+    // With one long note in hand, only the short one comes.
+    let short = next(&mut deliveries).await;
+    assert_eq!((short.lane(), short.message()), (Lane::Regular, &note("short")));
+    assert_nothing_comes(&mut deliveries).await;
+    for delivery in [long, short] {
+        delivery.settle(&Settlement::Ack).await.unwrap();
+    }
+    let longer = next(&mut deliveries).await;
+    assert_eq!((longer.lane(), longer.message()), (Lane::Long, &note("longer")));
+    longer.settle(&Settlement::Ack).await.unwrap();
+    waiting(&broker, 0).await;
+}
+
+async fn a_note_put_off_comes_back_with_nothing_counted(mut place: Place) {
+    place.config.deliveries_max = 2;
+    let broker = place.open().await;
+    submit(&broker, "a").await;
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
+    for _ in 0..4 {
+        let delivery = next(&mut deliveries).await;
+        assert_eq!((delivery.attempt(), delivery.returned(), delivery.exhausted()), (1, false, false));
+        delivery.settle(&Settlement::Later { after: Duration::from_millis(1) }).await.unwrap();
+    }
+    let delivery = next(&mut deliveries).await;
+    assert_eq!(delivery.message(), &note("a"));
+    delivery.settle(&Settlement::Ack).await.unwrap();
+    waiting(&broker, 0).await;
+}
+
+async fn suspects_are_handed_out_one_at_a_time(place: Place) {
+    let broker = place.open().await;
+    submit(&broker, "a").await;
+    submit(&broker, "b").await;
+    let mut deliveries = broker.consume(5.into()).await.unwrap();
+    for delivery in [next(&mut deliveries).await, next(&mut deliveries).await] {
+        delivery.settle(&Settlement::Move(Lane::Suspect)).await.unwrap();
+    }
+    let first = next(&mut deliveries).await;
+    assert_eq!((first.lane(), first.attempt()), (Lane::Suspect, 1));
+    assert_nothing_comes(&mut deliveries).await;
+    first.settle(&Settlement::Ack).await.unwrap();
+    next(&mut deliveries).await.settle(&Settlement::Ack).await.unwrap();
+    waiting(&broker, 0).await;
+}
+
+async fn a_suspect_that_keeps_coming_back_is_exhausted_as_early_as_any_other(mut place: Place) {
+    place.config.deliveries_max = 3;
+    let broker = place.open().await;
+    submit(&broker, "poison").await;
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
+    drop(next(&mut deliveries).await);
+    let returned = next(&mut deliveries).await;
+    assert!(returned.returned() && !returned.exhausted());
+    assert_eq!((returned.lane(), returned.attempt()), (Lane::Regular, 2));
+    returned.settle(&Settlement::Move(Lane::Suspect)).await.unwrap();
+    for attempt in [2, 3] {
+        let suspect = next(&mut deliveries).await;
+        assert_eq!((suspect.lane(), suspect.attempt(), suspect.exhausted()), (Lane::Suspect, attempt, false));
+        drop(suspect);
+    }
+    let exhausted = next(&mut deliveries).await;
+    assert_eq!((exhausted.exhausted(), exhausted.attempt()), (true, 3));
+    exhausted.settle(&dead_letter(Reason::WorkerCrashed, Stage::Receive)).await.unwrap();
+    assert_eq!(broker.dead_letters(10).await.unwrap()[0].attempts, 3);
 }

@@ -98,16 +98,6 @@ impl Heard {
     pub fn text(&self) -> String {
         self.segments.iter().map(|s| text_of(&s.tokens)).collect()
     }
-
-    /// Appends what was heard in audio that begins `offset_s` into the note.
-    pub fn append(&mut self, later: Self, offset_s: f64) {
-        self.looped |= later.looped;
-        self.segments.extend(later.segments.into_iter().map(|s| HeardSegment {
-            start_s: s.start_s + offset_s,
-            end_s: s.end_s + offset_s,
-            tokens: s.tokens,
-        }));
-    }
 }
 
 impl HeardSegment {
@@ -213,14 +203,6 @@ mod tests {
     fn text_without_a_closing_time_lasts_to_the_end() {
         let heard = Heard::from_sequence(Sequence { tokens: vec![time(0.5), text(b" ja")], looped: true }, 4.0);
         assert!((heard.segments[0].end_s - 4.0).abs() < 1e-9 && heard.looped);
-    }
-
-    #[test]
-    fn a_later_stretch_comes_with_its_own_times_moved() {
-        let heard = || Heard::from_sequence(Sequence { tokens: vec![time(0.5), text(b" ja")], looped: false }, 4.0);
-        let mut note = heard();
-        note.append(heard(), 20.0);
-        assert!((note.segments[1].start_s - 20.5).abs() < 1e-9);
     }
 
     #[test]

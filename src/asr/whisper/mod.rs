@@ -31,7 +31,7 @@ use whisper_rs::{
 use self::{hearing::Heard, language::Language};
 use super::{AsrError, Hints, Profile, Recognised, Transcriber};
 use crate::{
-    audio::{Pcm, SAMPLE_RATE_HZ},
+    audio::Pcm,
     event::processed::{Segment, Transcript},
     private::Private,
 };
@@ -101,53 +101,34 @@ struct Impression {
 
 impl Transcriber for WhisperTranscriber {
     fn transcribe(&mut self, pcm: &Pcm, hints: &Hints) -> Result<Recognised, AsrError> {
-        let mut note = Heard::default();
-        // The language of a note is that of its first stretch with words; nobody speaks in it only if in none.
-        let mut impression: Option<Impression> = None;
-        for stretch in window::cut(&pcm.0) {
-            let offset_s = stretch.start as f64 / f64::from(SAMPLE_RATE_HZ);
-            let known = impression.map(|i| i.language);
-            let (heard, first) = self.hear(&pcm.0[stretch], known, hints)?;
-            let no_words_yet = note.segments.is_empty();
-            impression = Some(match impression {
-                Some(i) if !no_words_yet => {
-                    Impression { no_speech_probability: i.no_speech_probability.min(first.no_speech_probability), ..i }
+        let samples = window::long_enough(&pcm.0);
+        let duration_s = pcm.duration_s();
+        let impression = self.look(&samples, hints)?;
+        let heard = match hints.effort.profile(self.model.profile) {
+            Profile::Accurate => self.carefully(&samples, duration_s, impression.language, hints)?,
+            profile => {
+                let cheap = self.cheaply(duration_s, impression.language, hints)?;
+                if doubt::may_stand(&cheap, profile) {
+                    cheap
+                } else {
+                    self.carefully(&samples, duration_s, impression.language, hints)?
                 }
-                _ => first,
-            });
-            note.append(heard, offset_s);
-        }
-        let impression = impression.ok_or_else(|| AsrError::Engine("a note without a stretch".to_owned()))?;
-        Ok(self.recognised(&note, impression))
+            }
+        };
+        Ok(self.recognised(&heard, impression))
     }
 }
 
 impl WhisperTranscriber {
-    /// Hears one stretch as the profile asks for.
-    fn hear(
-        &mut self,
-        samples: &[f32],
-        language: Option<Language>,
-        hints: &Hints,
-    ) -> Result<(Heard, Impression), AsrError> {
-        let duration_s = samples.len() as f64 / f64::from(SAMPLE_RATE_HZ);
-        let samples = window::long_enough(samples);
-        let impression = self.look(&samples, language, hints)?;
-        if self.model.profile == Profile::Accurate {
-            return Ok((self.carefully(&samples, duration_s, impression.language, hints)?, impression));
-        }
+    /// One pass over what was just encoded.
+    fn cheaply(&mut self, duration_s: f64, language: Language, hints: &Hints) -> Result<Heard, AsrError> {
         let (context, threads) = (&self.model.context, self.model.threads);
-        let sequence =
-            greedy::decode(context, &mut self.state, threads, &impression.language, duration_s, &hints.limit)?;
-        let cheap = Heard::from_sequence(sequence, duration_s);
-        if doubt::may_stand(&cheap, self.model.profile) {
-            return Ok((cheap, impression));
-        }
-        Ok((self.carefully(&samples, duration_s, impression.language, hints)?, impression))
+        let sequence = greedy::decode(context, &mut self.state, threads, &language, duration_s, &hints.limit)?;
+        Ok(Heard::from_sequence(sequence, duration_s))
     }
 
     /// Encodes with a trimmed window and reads off what the start token tells. The state is ready to decode then.
-    fn look(&mut self, samples: &[f32], language: Option<Language>, hints: &Hints) -> Result<Impression, AsrError> {
+    fn look(&mut self, samples: &[f32], hints: &Hints) -> Result<Impression, AsrError> {
         let (context, threads) = (&self.model.context, self.model.threads);
         let parameters = self.parameters(window::trimmed_positions(samples.len()));
         raw::mel_only(&mut self.state, parameters, samples).map_err(engine_error)?;
@@ -156,7 +137,7 @@ impl WhisperTranscriber {
         let scores = self.state.get_logits().map_err(engine_error)?;
         // A hint that whisper does not know is a producer's mistake; the note itself can still be heard.
         let given = || hints.language.as_deref().and_then(Language::given);
-        let language = match language.or_else(given) {
+        let language = match given() {
             _ if !context.is_multilingual() => Language::ENGLISH,
             Some(language) => language,
             None => language::detect(context, scores, &hints.languages_accepted)?,

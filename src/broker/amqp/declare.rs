@@ -1,8 +1,9 @@
 //! Owns the declaration of all exchanges and queues, with arguments that mean the same on RabbitMQ 3.10 and 4.
 //!
 //! ```text
-//! [notes] ─► work ──(used up its deliveries)──► [crashed] ─► crashed ─► a worker answers it ─► dead-letters
-//!              ▲  └─(worker: retry)─► retry.1s, retry.5s, … ──(time is up)──┐
+//! [notes] ─► work, urgent ──(used up its deliveries)──► [crashed] ─► crashed ─► a worker answers it ─► dead-letters
+//!              ▲  │  └─(worker: long, suspect)─► long, suspect ──(the same)──►
+//!              │  └─(worker: retry)─► retry.1s, retry.5s, … ──(time is up)──┐
 //!              └────────────────────────────────────────────────────────────┘
 //! [results] ─► whoever binds;  nobody ─► [unrouted] ─► unrouted (limited in number and age)
 //! ```
@@ -16,7 +17,7 @@ use lapin::{
 use super::errors::{failed, is_precondition, within};
 use crate::broker::{
     BrokerError, Config,
-    topology::{self, Argument, Queue},
+    topology::{self, Argument, Lane, Queue},
 };
 
 /// Declares everything. Harmless where it exists already.
@@ -38,7 +39,9 @@ async fn declare_all(connection: &Connection, config: &Config) -> Result<(), Bro
         declaring.queue(&queue).await?;
     }
     declaring.bind(topology::CRASHED_QUEUE, topology::CRASHED_EXCHANGE, "").await?;
-    declaring.bind(topology::WORK_QUEUE, topology::NOTES_EXCHANGE, topology::NOTES_PATTERN).await?;
+    let notes = topology::NOTES_EXCHANGE;
+    declaring.bind(Lane::Regular.queue(), notes, topology::REGULAR_PATTERN).await?;
+    declaring.bind(Lane::Urgent.queue(), notes, topology::URGENT_PATTERN).await?;
     declaring.bind(topology::UNROUTED_RESULTS, topology::UNROUTED_RESULTS, "").await
 }
 

@@ -1,7 +1,7 @@
 //! Owns consuming notes from RabbitMQ, and telling it what became of them.
 //!
-//! Two queues come through one stream: the work queue, and the one in which RabbitMQ puts notes that used up their
-//! deliveries. A note leaves its queue in one way only: what follows from it is confirmed, then it is acknowledged.
+//! Five queues come through one stream: those of the lanes, and the one in which RabbitMQ puts notes that used up
+//! their deliveries. A note leaves its queue in one way only: what follows from it is confirmed, then it is acknowledged.
 
 use std::{sync::Arc, time::Duration};
 
@@ -13,11 +13,7 @@ use lapin::{
     options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions},
     types::FieldTable,
 };
-use tokio::{
-    runtime::Handle,
-    sync::{OwnedSemaphorePermit, Semaphore},
-    time::Instant,
-};
+use tokio::{runtime::Handle, time::Instant};
 
 use super::{
     declare::declare,
@@ -28,7 +24,7 @@ use super::{
 };
 use crate::{
     broker::{
-        BrokerError, Config, Deliveries, Delivery, Message,
+        BrokerError, Config, Deliveries, Delivery, Lane, Message, Prefetch,
         topology::{self, header},
     },
     outcome::{Disposition, Settlement},
@@ -39,15 +35,51 @@ const MOVE_PAUSE_MIN: Duration = Duration::from_millis(500);
 const MOVE_PAUSE_MAX: Duration = Duration::from_secs(10);
 
 pub(super) struct Consumer {
-    work: lapin::Consumer,
+    lanes: Lanes,
     crashed: lapin::Consumer,
     channel: Channel,
     connection: Arc<Connection>,
     link: Arc<Link>,
     publisher: Arc<Publisher>,
     config: Arc<Config>,
-    slots: Arc<Semaphore>,
     gone: bool,
+}
+
+/// One consumer a lane, each with a limit that the broker keeps.
+struct Lanes {
+    urgent: lapin::Consumer,
+    suspect: lapin::Consumer,
+    regular: lapin::Consumer,
+    long: lapin::Consumer,
+}
+
+impl Lanes {
+    async fn open(channel: &Channel, prefetch: Prefetch) -> Result<Self, BrokerError> {
+        Ok(Self {
+            urgent: consume(channel, Lane::Urgent.queue(), prefetch.of(Lane::Urgent)).await?,
+            suspect: consume(channel, Lane::Suspect.queue(), prefetch.of(Lane::Suspect)).await?,
+            regular: consume(channel, Lane::Regular.queue(), prefetch.of(Lane::Regular)).await?,
+            long: consume(channel, Lane::Long.queue(), prefetch.of(Lane::Long)).await?,
+        })
+    }
+
+    /// What comes next; the end of one lane is the end of all.
+    async fn next(&mut self) -> (Option<lapin::Result<lapin::message::Delivery>>, Lane) {
+        tokio::select! {
+            biased;
+            arrived = self.urgent.next() => (arrived, Lane::Urgent),
+            arrived = self.suspect.next() => (arrived, Lane::Suspect),
+            arrived = self.regular.next() => (arrived, Lane::Regular),
+            arrived = self.long.next() => (arrived, Lane::Long),
+        }
+    }
+}
+
+/// Where a delivery came from.
+#[derive(Clone, Copy)]
+enum Origin {
+    Lane(Lane),
+    Crashed,
 }
 
 impl Consumer {
@@ -56,55 +88,57 @@ impl Consumer {
         link: Arc<Link>,
         publisher: Arc<Publisher>,
         config: Arc<Config>,
-        prefetch: u16,
+        prefetch: Prefetch,
     ) -> Result<Self, BrokerError> {
-        let prefetch = prefetch.max(1);
         let connection = link.connection(config.connect_limit()).await?;
         declare(&connection, &config).await?;
         within("a request to consume", config.declare_limit(), async {
             let channel = connection.create_channel().await.map_err(failed("open a channel"))?;
-            // The limit holds for consumers opened after it.
-            qos(&channel, prefetch).await?;
-            let work = consume(&channel, topology::WORK_QUEUE).await?;
-            qos(&channel, 1).await?;
-            let crashed = consume(&channel, topology::CRASHED_QUEUE).await?;
-            let slots = Arc::new(Semaphore::new(prefetch.into()));
+            let lanes = Lanes::open(&channel, prefetch).await?;
+            let crashed = consume(&channel, topology::CRASHED_QUEUE, 1).await?;
             let connection = connection.clone();
-            Ok(Self { work, crashed, channel, connection, link, publisher, config: config.clone(), slots, gone: false })
+            Ok(Self { lanes, crashed, channel, connection, link, publisher, config: config.clone(), gone: false })
         })
         .await
     }
 
-    fn received(&self, delivery: lapin::message::Delivery, crashed: bool, slot: OwnedSemaphorePermit) -> NoteDelivery {
+    fn received(&self, delivery: lapin::message::Delivery, origin: Origin) -> NoteDelivery {
         let acker = delivery.acker.clone();
         let wire = from_wire(delivery);
         let so_far = wire.internal.number(header::ATTEMPT).unwrap_or(1).max(1);
+        let returns = wire.internal.number(header::RETURNS).unwrap_or(0).saturating_add(wire.internal.delivery_count);
         let answered_before = wire.internal.is_set(header::EXHAUSTED);
-        let attempt = match (crashed, answered_before) {
-            (_, true) => so_far,
-            (true, false) => so_far.saturating_add(topology::delivery_limit(&self.config)),
-            (false, false) => so_far.saturating_add(wire.internal.delivery_count),
+        let (lane, crashed) = match origin {
+            Origin::Lane(lane) => (lane, returns >= self.config.deliveries_max),
+            Origin::Crashed => (Lane::Suspect, true),
+        };
+        let attempt = match origin {
+            _ if answered_before => so_far,
+            // Its own count starts anew in this queue; the one before ran out.
+            Origin::Crashed => so_far.saturating_add(topology::delivery_limit(&self.config)),
+            // A return more than there were attempts: the one that would be next is not made.
+            Origin::Lane(_) if crashed => so_far.saturating_add(wire.internal.delivery_count).saturating_sub(1).max(1),
+            Origin::Lane(_) => so_far.saturating_add(wire.internal.delivery_count),
         };
         NoteDelivery {
             message: wire.message,
             internal: wire.internal,
+            lane,
             attempt,
+            returns,
             exhausted: crashed || answered_before,
             received_at: Timestamp::now(),
             acker: Some(acker),
             publisher: self.publisher.clone(),
             config: self.config.clone(),
             channel: self.channel.clone(),
-            _slot: slot,
         }
     }
 }
 
-async fn qos(channel: &Channel, prefetch: u16) -> Result<(), BrokerError> {
-    channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(failed("limit its deliveries"))
-}
-
-async fn consume(channel: &Channel, queue: &str) -> Result<lapin::Consumer, BrokerError> {
+/// The limit holds for consumers opened after it.
+async fn consume(channel: &Channel, queue: &str, prefetch: u16) -> Result<lapin::Consumer, BrokerError> {
+    channel.basic_qos(prefetch, BasicQosOptions::default()).await.map_err(failed("limit its deliveries"))?;
     channel
         .basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default())
         .await
@@ -117,16 +151,14 @@ impl Deliveries for Consumer {
         if self.gone {
             return Err(BrokerError::Lost("this consumer ended before".into()));
         }
-        let closed = |_| BrokerError::Lost("the consumer was closed".into());
-        let slot = self.slots.clone().acquire_owned().await.map_err(closed)?;
-        let (arrived, crashed) = tokio::select! {
+        let (arrived, origin) = tokio::select! {
             biased;
-            arrived = self.crashed.next() => (arrived, true),
-            arrived = self.work.next() => (arrived, false),
-            () = self.link.lost(&self.connection) => (None, false),
+            arrived = self.crashed.next() => (arrived, Origin::Crashed),
+            (arrived, lane) = self.lanes.next() => (arrived, Origin::Lane(lane)),
+            () = self.link.lost(&self.connection) => (None, Origin::Crashed),
         };
         match arrived {
-            Some(Ok(delivery)) => Ok(Box::new(self.received(delivery, crashed, slot))),
+            Some(Ok(delivery)) => Ok(Box::new(self.received(delivery, origin))),
             Some(Err(error)) => {
                 self.gone = true;
                 Err(BrokerError::Lost(Box::new(error)))
@@ -143,7 +175,8 @@ impl Deliveries for Consumer {
 impl Drop for Consumer {
     fn drop(&mut self) {
         let mut unasked = Vec::new();
-        for consumer in [&mut self.crashed, &mut self.work] {
+        let Lanes { urgent, suspect, regular, long } = &mut self.lanes;
+        for consumer in [&mut self.crashed, urgent, suspect, regular, long] {
             while let Some(Some(Ok(delivery))) = consumer.next().now_or_never() {
                 unasked.push(delivery.acker);
             }
@@ -161,7 +194,10 @@ impl Drop for Consumer {
 struct NoteDelivery {
     message: Message,
     internal: Internal,
+    lane: Lane,
     attempt: u32,
+    /// How often it came back without being settled.
+    returns: u32,
     exhausted: bool,
     received_at: Timestamp,
     /// Taken when the note is settled.
@@ -170,7 +206,6 @@ struct NoteDelivery {
     config: Arc<Config>,
     /// Open as long as one of its deliveries can be settled.
     channel: Channel,
-    _slot: OwnedSemaphorePermit,
 }
 
 #[async_trait]
@@ -179,8 +214,16 @@ impl Delivery for NoteDelivery {
         &self.message
     }
 
+    fn lane(&self) -> Lane {
+        self.lane
+    }
+
     fn attempt(&self) -> u32 {
         self.attempt
+    }
+
+    fn returned(&self) -> bool {
+        self.returns > 0
     }
 
     fn exhausted(&self) -> bool {
@@ -195,14 +238,23 @@ impl Delivery for NoteDelivery {
         match settlement {
             Settlement::Ack => {}
             Settlement::Retry { after, reason } => {
-                let queue = topology::retry_queue(retry_delay_s(&self.config.retry_delays_s, *after));
                 let attempt = if self.exhausted { self.attempt } else { self.attempt.saturating_add(1) };
                 let mut headers = self.history(attempt);
                 headers.push((header::REASON, reason.as_str().to_owned()));
                 if self.exhausted {
                     headers.push((header::EXHAUSTED, "true".to_owned()));
                 }
-                self.move_to(&queue, &headers).await?;
+                self.move_to(&self.retry_queue(*after), &headers).await?;
+            }
+            Settlement::Later { after } => {
+                let mut headers = self.history(self.attempt);
+                headers.push((header::RETURNS, self.returns.to_string()));
+                self.move_to(&self.retry_queue(*after), &headers).await?;
+            }
+            Settlement::Move(lane) => {
+                let mut headers = self.history(self.attempt);
+                headers.push((header::RETURNS, self.returns.to_string()));
+                self.move_to(lane.queue(), &headers).await?;
             }
             Settlement::DeadLetter(cause) => {
                 let mut headers = self.history(self.attempt);
@@ -216,7 +268,7 @@ impl Delivery for NoteDelivery {
     }
 
     async fn hand_back(mut self: Box<Self>) -> Result<(), BrokerError> {
-        if self.is_at_its_last_delivery() && self.publish_copy(topology::WORK_QUEUE, self.attempt).await.is_ok() {
+        if self.is_at_its_last_delivery() && self.publish_copy(self.lane.queue(), self.attempt).await.is_ok() {
             return self.ack().await;
         }
         let Some(acker) = self.acker.take() else { return Err(not_ours()) };
@@ -233,7 +285,12 @@ impl NoteDelivery {
     /// Before 4.3 RabbitMQ counts a note handed back as it counts a crash. It keeps its place in the queue, so that is
     /// borne, except where the count would run out over it: then a copy at the queue's end starts a new count.
     fn is_at_its_last_delivery(&self) -> bool {
-        !self.exhausted && self.internal.delivery_count >= topology::delivery_limit(&self.config)
+        !self.exhausted && self.returns >= topology::delivery_limit(&self.config)
+    }
+
+    fn retry_queue(&self, after: Duration) -> String {
+        let delay_s = retry_delay_s(&self.config.retry_delays_s, after);
+        topology::retry_queue(Lane::of_retry(&self.message.routing_key), delay_s)
     }
 
     async fn publish_copy(&self, queue: &str, attempt: u32) -> Result<(), BrokerError> {

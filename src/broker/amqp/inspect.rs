@@ -13,17 +13,21 @@ use super::{
 use crate::{
     broker::{
         BrokerError, Config, DeadLetter, Depth,
-        topology::{self, header},
+        topology::{self, Lane, header},
     },
     event::Reason,
 };
 
 pub(super) async fn depth(connection: &Connection, config: &Config) -> Result<Depth, BrokerError> {
     let channel = connection.create_channel().await.map_err(failed("open a channel"))?;
-    let mut waiting = messages(&channel, topology::WORK_QUEUE).await?;
-    waiting += messages(&channel, topology::CRASHED_QUEUE).await?;
-    for delay_s in &config.retry_delays_s {
-        waiting += messages(&channel, &topology::retry_queue(*delay_s)).await?;
+    let mut waiting = messages(&channel, topology::CRASHED_QUEUE).await?;
+    for lane in Lane::ALL {
+        waiting += messages(&channel, lane.queue()).await?;
+    }
+    for lane in topology::RETRY_LANES {
+        for delay_s in &config.retry_delays_s {
+            waiting += messages(&channel, &topology::retry_queue(lane, *delay_s)).await?;
+        }
     }
     Ok(Depth { waiting, dead_letters: messages(&channel, topology::DEAD_LETTER_QUEUE).await? })
 }

@@ -36,7 +36,7 @@ use self::{
     publisher::{Parcel, Publisher},
 };
 use super::{
-    Broker, BrokerError, Config, DeadLetter, Deliveries, Depth, Exchange, Message, Subscription,
+    Broker, BrokerError, Config, DeadLetter, Deliveries, Depth, Exchange, Message, Prefetch, Subscription,
     topology::{self, header},
 };
 
@@ -86,7 +86,7 @@ impl Broker for Amqp {
         self.publisher.publish(&parcel).await
     }
 
-    async fn consume(&self, prefetch: u16) -> Result<Box<dyn Deliveries>, BrokerError> {
+    async fn consume(&self, prefetch: Prefetch) -> Result<Box<dyn Deliveries>, BrokerError> {
         let (link, publisher) = (self.consuming.clone(), self.publisher.clone());
         Ok(Box::new(deliveries::Consumer::open(link, publisher, self.config.clone(), prefetch).await?))
     }

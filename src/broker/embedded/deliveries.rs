@@ -12,7 +12,7 @@ use super::{
     storage::Storage,
 };
 use crate::{
-    broker::{BrokerError, Config, Deliveries, Delivery, Message},
+    broker::{BrokerError, Config, Deliveries, Delivery, Lane, Message},
     outcome::Settlement,
 };
 
@@ -20,7 +20,8 @@ pub(super) struct Consumer {
     pub storage: Storage,
     pub config: Arc<Config>,
     pub owner: String,
-    pub slots: Arc<Semaphore>,
+    /// By lane, in the order in which they are asked.
+    pub slots: [(Lane, Arc<Semaphore>); 4],
     pub changes: Changes,
     pub signal: Signal,
 }
@@ -28,32 +29,41 @@ pub(super) struct Consumer {
 #[async_trait]
 impl Deliveries for Consumer {
     async fn next(&mut self) -> Result<Box<dyn Delivery>, BrokerError> {
-        let slot = self
-            .slots
-            .clone()
-            .acquire_owned()
-            .await
-            .map_err(|_| BrokerError::Lost("the queue file was closed".into()))?;
         loop {
             self.changes.mark_seen();
-            if let Some(handed) = self.claim().await? {
+            let mut slots: Vec<(Lane, OwnedSemaphorePermit)> = self.free_slots();
+            let lanes: Vec<Lane> = slots.iter().map(|(lane, _)| *lane).collect();
+            if let Some(handed) = self.claim(lanes).await? {
+                let taken = slots.iter().position(|(lane, _)| *lane == handed.claimed.lane);
+                let slot = taken.map(|index| slots.swap_remove(index).1);
                 return Ok(Box::new(handed.begin(slot)));
             }
+            drop(slots);
             self.changes.wait().await;
         }
     }
 }
 
 impl Consumer {
-    async fn claim(&self) -> Result<Option<Handed>, BrokerError> {
-        if !self.storage.read(|connection| notes::any_due(connection, Timestamp::now())).await? {
+    /// One of each lane that has one left.
+    fn free_slots(&self) -> Vec<(Lane, OwnedSemaphorePermit)> {
+        let free = self.slots.iter().filter_map(|(lane, slots)| Some((*lane, slots.clone().try_acquire_owned().ok()?)));
+        free.collect()
+    }
+
+    async fn claim(&self, lanes: Vec<Lane>) -> Result<Option<Handed>, BrokerError> {
+        let due = {
+            let lanes = lanes.clone();
+            self.storage.read(move |connection| notes::any_due(connection, &lanes, Timestamp::now())).await?
+        };
+        if !due {
             return Ok(None);
         }
         let (owner, config) = (self.owner.clone(), self.config.clone());
         let (storage, signal) = (self.storage.clone(), self.signal.clone());
         self.storage
             .write(move |connection| {
-                let claimed = notes::claim(connection, &owner, &config, Timestamp::now())?;
+                let claimed = notes::claim(connection, &lanes, &owner, &config, Timestamp::now())?;
                 Ok(claimed.map(|claimed| Handed {
                     held: Held { claim: Some(claimed.claim.clone()), storage, signal, begun: false },
                     claimed,
@@ -70,9 +80,10 @@ struct Handed {
 }
 
 impl Handed {
-    fn begin(mut self, slot: OwnedSemaphorePermit) -> FileDelivery {
+    fn begin(mut self, slot: Option<OwnedSemaphorePermit>) -> FileDelivery {
         self.held.begun = true;
-        FileDelivery { held: self.held, claimed: self.claimed, _slot: slot }
+        let freed = Freed { slot, signal: self.held.signal.clone() };
+        FileDelivery { held: self.held, claimed: self.claimed, _freed: freed }
     }
 }
 
@@ -119,10 +130,23 @@ fn lease_lost() -> BrokerError {
     BrokerError::Lost("the note went to another worker when its lease ran out".into())
 }
 
+/// A slot of the consumer; whoever waits for one is told when it is free.
+struct Freed {
+    slot: Option<OwnedSemaphorePermit>,
+    signal: Signal,
+}
+
+impl Drop for Freed {
+    fn drop(&mut self) {
+        self.slot = None;
+        self.signal.notify();
+    }
+}
+
 struct FileDelivery {
     held: Held,
     claimed: Claimed,
-    _slot: OwnedSemaphorePermit,
+    _freed: Freed,
 }
 
 #[async_trait]
@@ -131,8 +155,16 @@ impl Delivery for FileDelivery {
         &self.claimed.message
     }
 
+    fn lane(&self) -> Lane {
+        self.claimed.lane
+    }
+
     fn attempt(&self) -> u32 {
         self.claimed.attempt
+    }
+
+    fn returned(&self) -> bool {
+        self.claimed.deliveries > 1
     }
 
     fn exhausted(&self) -> bool {
@@ -148,7 +180,16 @@ impl Delivery for FileDelivery {
             Settlement::Ack => self.held.settle(Claim::ack).await,
             Settlement::Retry { after, reason } => {
                 let (due_at, reason) = (later(*after), reason.as_str());
-                self.held.settle(move |claim, connection| claim.retry(connection, due_at, reason)).await
+                let lane = Lane::of_retry(&self.claimed.message.routing_key);
+                self.held.settle(move |claim, connection| claim.retry(connection, lane, due_at, reason)).await
+            }
+            Settlement::Later { after } => {
+                let (lane, due_at) = (self.claimed.lane, later(*after));
+                self.held.settle(move |claim, connection| claim.put_off(connection, lane, due_at)).await
+            }
+            Settlement::Move(lane) => {
+                let lane = *lane;
+                self.held.settle(move |claim, connection| claim.put_off(connection, lane, Timestamp::now())).await
             }
             Settlement::DeadLetter(cause) => {
                 let (reason, stage) = (cause.reason.as_str(), cause.stage.as_str());

@@ -24,8 +24,8 @@ use tokio::sync::{Semaphore, watch};
 
 use self::{notes::Queued, storage::Storage};
 use super::{
-    Broker, BrokerError, Config, DeadLetter, Deliveries, Depth, Exchange, Message, Subscription, pattern::TopicPattern,
-    topology,
+    Broker, BrokerError, Config, DeadLetter, Deliveries, Depth, Exchange, Lane, Message, Prefetch, Subscription,
+    pattern::TopicPattern,
 };
 
 /// The queue in a file.
@@ -80,11 +80,11 @@ impl Broker for Embedded {
         let (message, config) = (message.clone(), self.config.clone());
         match exchange {
             Exchange::Notes => {
-                if !TopicPattern::new(topology::NOTES_PATTERN).matches(&message.routing_key) {
+                let Some(lane) = Lane::of_routing_key(&message.routing_key) else {
                     return Err(BrokerError::NotConfirmed { why: "no queue takes its routing key".to_owned() });
-                }
+                };
                 let job = move |connection: &rusqlite::Connection| {
-                    notes::submit(connection, &message, &config, Timestamp::now())
+                    notes::submit(connection, &message, lane, &config, Timestamp::now())
                 };
                 match self.storage.write(job).await? {
                     Queued::Safe => self.notes.notify(),
@@ -102,13 +102,13 @@ impl Broker for Embedded {
         Ok(())
     }
 
-    async fn consume(&self, prefetch: u16) -> Result<Box<dyn Deliveries>, BrokerError> {
+    async fn consume(&self, prefetch: Prefetch) -> Result<Box<dyn Deliveries>, BrokerError> {
         self.storage.read(notes::depth).await?;
         Ok(Box::new(deliveries::Consumer {
             storage: self.storage.clone(),
             config: self.config.clone(),
             owner: self.owner.clone(),
-            slots: Arc::new(Semaphore::new(prefetch.max(1).into())),
+            slots: Lane::ALL.map(|lane| (lane, Arc::new(Semaphore::new(prefetch.of(lane).into())))),
             changes: self.changes(&self.notes),
             signal: self.notes.clone(),
         }))

@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use super::headers;
-use crate::broker::{Config, DeadLetter, Depth, Message};
+use crate::broker::{Config, DeadLetter, Depth, Lane, Message};
 
 /// What became of a note that was to be queued.
 #[derive(Debug, PartialEq)]
@@ -23,7 +23,10 @@ pub(super) enum Queued {
 pub(super) struct Claimed {
     pub claim: Claim,
     pub message: Message,
+    pub lane: Lane,
     pub attempt: u32,
+    /// Hand-outs since the last settlement, this one included.
+    pub deliveries: u32,
     pub exhausted: bool,
     pub queued_at: Option<Timestamp>,
 }
@@ -39,6 +42,7 @@ pub(super) struct Claim {
 pub(super) fn submit(
     connection: &Connection,
     message: &Message,
+    lane: Lane,
     config: &Config,
     now: Timestamp,
 ) -> rusqlite::Result<Queued> {
@@ -63,7 +67,7 @@ pub(super) fn submit(
     connection
         .prepare_cached(
             "INSERT INTO notes (state, message_id, correlation_id, routing_key, content_type, headers, body, queued_at, \
-             available_at) VALUES ('waiting', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
+             available_at, lane) VALUES ('waiting', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
         )?
         .execute(params![
             message.id,
@@ -74,24 +78,33 @@ pub(super) fn submit(
             message.body,
             millis(headers::queued_at(&message.headers).unwrap_or(now)),
             millis(now),
+            lane.as_str(),
         ])?;
     Ok(Queued::Safe)
 }
 
 /// Whether [`claim`] would find something. Changes nothing, so that idle workers do not write.
-pub(super) fn any_due(connection: &Connection, now: Timestamp) -> rusqlite::Result<bool> {
-    connection
-        .prepare_cached(
-            "SELECT EXISTS (SELECT 1 FROM notes WHERE state = 'waiting' AND available_at <= ?1) \
-             OR EXISTS (SELECT 1 FROM notes WHERE state = 'leased' AND lease_until < ?1)",
-        )?
-        .query_row([millis(now)], |row| row.get(0))
+pub(super) fn any_due(connection: &Connection, lanes: &[Lane], now: Timestamp) -> rusqlite::Result<bool> {
+    let mut expired =
+        connection.prepare_cached("SELECT 1 FROM notes WHERE state = 'leased' AND lease_until < ?1 LIMIT 1")?;
+    if expired.exists([millis(now)])? {
+        return Ok(true);
+    }
+    let mut due = connection
+        .prepare_cached("SELECT 1 FROM notes WHERE state = 'waiting' AND lane = ?1 AND available_at <= ?2 LIMIT 1")?;
+    for lane in lanes {
+        if due.exists(params![lane.as_str(), millis(now)])? {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
-/// Hands out the note that is due for longest. One that used up its deliveries is marked as exhausted instead of
+/// Hands out a note of the first of these lanes that has one due: the one that is due for longest. One that used up its deliveries is marked as exhausted instead of
 /// being counted once more.
 pub(super) fn claim(
     connection: &Connection,
+    lanes: &[Lane],
     owner: &str,
     config: &Config,
     now: Timestamp,
@@ -102,6 +115,21 @@ pub(super) fn claim(
              WHERE state = 'leased' AND lease_until < ?1",
         )?
         .execute([millis(now)])?;
+    for lane in lanes {
+        if let Some(claimed) = claim_on(connection, *lane, owner, config, now)? {
+            return Ok(Some(claimed));
+        }
+    }
+    Ok(None)
+}
+
+fn claim_on(
+    connection: &Connection,
+    lane: Lane,
+    owner: &str,
+    config: &Config,
+    now: Timestamp,
+) -> rusqlite::Result<Option<Claimed>> {
     connection
         .prepare_cached(
             "UPDATE notes SET state = 'leased', owner = :owner, token = token + 1, lease_until = :lease_until, \
@@ -109,13 +137,14 @@ pub(super) fn claim(
              exhausted = exhausted OR deliveries >= :deliveries_max, \
              attempt = attempt + NOT (exhausted OR deliveries >= :deliveries_max), \
              deliveries = deliveries + NOT (exhausted OR deliveries >= :deliveries_max) \
-             WHERE seq = (SELECT seq FROM notes WHERE state = 'waiting' AND available_at <= :now \
+             WHERE seq = (SELECT seq FROM notes WHERE state = 'waiting' AND lane = :lane AND available_at <= :now \
              ORDER BY available_at, seq LIMIT 1) \
              RETURNING *",
         )?
         .query_row(
             named_params! {
                 ":owner": owner,
+                ":lane": lane.as_str(),
                 ":lease_until": lease_until(config, now),
                 ":now": millis(now),
                 ":deliveries_max": config.deliveries_max,
@@ -124,7 +153,9 @@ pub(super) fn claim(
                 Ok(Claimed {
                     claim: Claim { seq: row.get("seq")?, owner: owner.to_owned(), token: row.get("token")? },
                     message: message(row)?,
+                    lane,
                     attempt: row.get("attempt")?,
+                    deliveries: row.get("deliveries")?,
                     exhausted: row.get("exhausted")?,
                     queued_at: timestamp(row, "queued_at")?,
                 })
@@ -139,12 +170,28 @@ impl Claim {
         self.change(connection, "DELETE FROM notes", &[])
     }
 
-    pub(super) fn retry(&self, connection: &Connection, due_at: Timestamp, reason: &str) -> rusqlite::Result<bool> {
+    pub(super) fn retry(
+        &self,
+        connection: &Connection,
+        lane: Lane,
+        due_at: Timestamp,
+        reason: &str,
+    ) -> rusqlite::Result<bool> {
         self.change(
             connection,
-            "UPDATE notes SET state = 'waiting', owner = NULL, lease_until = NULL, deliveries = 0, \
+            "UPDATE notes SET state = 'waiting', owner = NULL, lease_until = NULL, deliveries = 0, lane = :lane, \
              available_at = :due_at, reason = :reason",
-            named_params! { ":due_at": millis(due_at), ":reason": reason },
+            named_params! { ":lane": lane.as_str(), ":due_at": millis(due_at), ":reason": reason },
+        )
+    }
+
+    /// Onto a lane, at its end or where it is due later, as if it had not been handed out this time.
+    pub(super) fn put_off(&self, connection: &Connection, lane: Lane, due_at: Timestamp) -> rusqlite::Result<bool> {
+        self.change(
+            connection,
+            "UPDATE notes SET state = 'waiting', owner = NULL, lease_until = NULL, lane = :lane, \
+             available_at = :due_at, attempt = attempt - NOT exhausted, deliveries = deliveries - NOT exhausted",
+            named_params! { ":lane": lane.as_str(), ":due_at": millis(due_at) },
         )
     }
 
@@ -278,19 +325,19 @@ mod tests {
         let config = Config { lease_s: 30, ..Config::default() };
         let now = Timestamp::now();
         let message = Message::event(uuid::Uuid::new_v4(), "note".to_owned(), "received.a.b".to_owned(), Vec::new());
-        submit(&connection, &message, &config, now).unwrap();
-        let lost = claim(&connection, "one", &config, now).unwrap().unwrap();
+        submit(&connection, &message, Lane::Regular, &config, now).unwrap();
+        let lost = claim(&connection, &Lane::ALL, "one", &config, now).unwrap().unwrap();
         let later = now + Duration::from_secs(29);
-        assert!(!any_due(&connection, later).unwrap());
+        assert!(!any_due(&connection, &Lane::ALL, later).unwrap());
         upkeep(&connection, "one", &config, later).unwrap();
         let later = later + Duration::from_secs(29);
-        assert!(!any_due(&connection, later).unwrap(), "the lease was renewed");
+        assert!(!any_due(&connection, &Lane::ALL, later).unwrap(), "the lease was renewed");
         let later = later + Duration::from_secs(2);
         // Even the same process is somebody else at its next hand-out.
-        let held = claim(&connection, "one", &config, later).unwrap().unwrap();
+        let held = claim(&connection, &Lane::ALL, "one", &config, later).unwrap().unwrap();
         assert_eq!((lost.attempt, held.attempt), (1, 2));
         assert!(!lost.claim.ack(&connection).unwrap());
-        assert!(!lost.claim.retry(&connection, later, "internal_error").unwrap());
+        assert!(!lost.claim.retry(&connection, Lane::Regular, later, "internal_error").unwrap());
         assert!(!lost.claim.bury(&connection, later, "internal_error", "receive").unwrap());
         assert!(!lost.claim.hand_back(&connection).unwrap());
         assert_eq!(depth(&connection).unwrap(), Depth::default());

@@ -10,7 +10,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::broker::BrokerError;
 
 /// One entry a version. Never changed once released, only added to.
-const STEPS: [&str; 1] = [V1];
+const STEPS: [&str; 2] = [V1, V2];
 
 const V1: &str = "
     CREATE TABLE notes (
@@ -69,6 +69,13 @@ const V1: &str = "
         published_at   INTEGER NOT NULL
     );
     CREATE INDEX results_age ON results (published_at);
+";
+
+/// Notes wait in lanes.
+const V2: &str = "
+    ALTER TABLE notes ADD COLUMN lane TEXT NOT NULL DEFAULT 'regular';
+    DROP INDEX notes_waiting;
+    CREATE INDEX notes_waiting ON notes (lane, available_at, seq) WHERE state = 'waiting';
 ";
 
 /// Opens the file, with its folder and its tables, and makes every commit survive a loss of power.

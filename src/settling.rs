@@ -1,0 +1,96 @@
+//! Owns the order between what a note came to and the queue's forgetting it, as a machine without effects.
+//!
+//! ```text
+//! publish the first effect ─► … ─► publish the last ─► settle
+//!          └── could not be published ──────────────────► settle otherwise: the note comes back
+//! ```
+//!
+//! [`crate::worker`] does what [`Settling::next`] says and reports back. Nothing else decides what the broker is told, so
+//! that what is proven here holds there.
+
+use crate::{
+    event::{Event, Reason},
+    outcome::{DeadLetterCause, Disposition, Outcome, Settlement, Stage},
+    retry::RetryPolicy,
+};
+
+/// One note between the pipeline and its settlement.
+#[derive(Debug)]
+pub struct Settling {
+    outcome: Outcome,
+    /// How many effects are safe with the broker.
+    published: usize,
+    /// Which attempt at the note this is.
+    attempt: u32,
+}
+
+/// What is to be done now.
+#[derive(Debug, PartialEq)]
+pub enum Next<'a> {
+    /// Publish this and wait for its confirm, then say how it went.
+    Publish(&'a Event),
+    /// Everything is published that has to be: tell the broker this, and be done.
+    Settle(&'a Settlement),
+}
+
+impl Settling {
+    #[must_use]
+    pub fn new(outcome: Outcome, attempt: u32) -> Self {
+        Self { outcome, published: 0, attempt }
+    }
+
+    #[must_use]
+    pub fn next(&self) -> Next<'_> {
+        match self.outcome.effects.get(self.published) {
+            Some(event) => Next::Publish(event),
+            None => Next::Settle(&self.outcome.settlement),
+        }
+    }
+
+    /// The event that was next is safe.
+    pub fn published(&mut self) {
+        self.published += 1;
+    }
+
+    /// The event that was next is not known to be safe.
+    pub fn not_published(&mut self, disposition: Disposition, retry: &RetryPolicy) {
+        let settlement = match disposition {
+            // Not the note's fault, so no attempt is its last: the broker is asked again for as long as it takes.
+            Disposition::Retry => {
+                Settlement::Retry { after: retry.pause_after(self.attempt), reason: Reason::ResultNotPublished }
+            }
+            Disposition::Fail => {
+                let cause = DeadLetterCause { reason: Reason::ResultTooLarge, stage: Stage::Receive };
+                let shorter = self.outcome.effects.get(self.published).and_then(without_what_was_said);
+                if let Some(event) = shorter {
+                    self.outcome.effects[self.published] = event;
+                    self.outcome.settlement = Settlement::DeadLetter(cause);
+                    return;
+                }
+                Settlement::DeadLetter(cause)
+            }
+        };
+        self.outcome.effects.truncate(self.published);
+        self.outcome.settlement = settlement;
+    }
+
+    /// What was published and how the note was settled.
+    #[must_use]
+    pub fn into_outcome(self) -> Outcome {
+        self.outcome
+    }
+}
+
+/// The same event with nothing in it that can be long: even a result that no broker takes has its one event. None if
+/// it is that already.
+fn without_what_was_said(event: &Event) -> Option<Event> {
+    let Event::Processed { data, traceparent } = event;
+    let said_nothing = data.transcript.is_none() && data.understanding.is_none();
+    if said_nothing {
+        return None;
+    }
+    Some(Event::processed(data.too_large(), traceparent.clone()))
+}
+
+#[cfg(test)]
+mod tests;
