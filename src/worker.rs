@@ -171,7 +171,7 @@ impl Worker {
     }
 
     async fn outcome_of(&self, delivery: &dyn Delivery) -> Outcome {
-        if let Some(lane) = better_lane(delivery) {
+        if let Some(lane) = better_lane(delivery.lane(), delivery.returned(), delivery.exhausted()) {
             return Outcome::settled(Settlement::Move(lane));
         }
         let (number, queued_at, lane) = (delivery.attempt(), delivery.queued_at(), delivery.lane());
@@ -214,9 +214,8 @@ impl Worker {
 
 /// Where a note has to wait instead, before anything is done about it. One that came back unsettled may take this
 /// process down, and with it all that it holds: on a lane of its own it is alone in that.
-fn better_lane(delivery: &dyn Delivery) -> Option<Lane> {
-    let suspect = delivery.returned() && !delivery.exhausted();
-    (suspect && delivery.lane() != Lane::Suspect).then_some(Lane::Suspect)
+pub(crate) fn better_lane(lane: Lane, returned: bool, exhausted: bool) -> Option<Lane> {
+    (returned && !exhausted && lane != Lane::Suspect).then_some(Lane::Suspect)
 }
 
 /// The one place where a note's fate is logged: ids, words from closed sets and figures only.

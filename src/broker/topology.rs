@@ -183,7 +183,7 @@ pub fn queues(config: &Config) -> Vec<Queue> {
 
 /// RabbitMQ counts how often a message came back, we count how often it is handed out.
 #[must_use]
-pub(super) fn delivery_limit(config: &Config) -> u32 {
+pub(crate) fn delivery_limit(config: &Config) -> u32 {
     config.deliveries_max.saturating_sub(1)
 }
 

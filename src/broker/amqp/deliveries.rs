@@ -16,6 +16,7 @@ use lapin::{
 use tokio::{runtime::Handle, time::Instant};
 
 use super::{
+    count::{Counted, Origin, Said, count},
     declare::declare,
     errors::{failed, within},
     link::Link,
@@ -75,13 +76,6 @@ impl Lanes {
     }
 }
 
-/// Where a delivery came from.
-#[derive(Clone, Copy)]
-enum Origin {
-    Lane(Lane),
-    Crashed,
-}
-
 impl Consumer {
     /// Starts to consume. Declares everything first: the reason to open a consumer anew may be a deleted queue.
     pub(super) async fn open(
@@ -105,28 +99,16 @@ impl Consumer {
     fn received(&self, delivery: lapin::message::Delivery, origin: Origin) -> NoteDelivery {
         let acker = delivery.acker.clone();
         let wire = from_wire(delivery);
-        let so_far = wire.internal.number(header::ATTEMPT).unwrap_or(1).max(1);
-        let returns = wire.internal.number(header::RETURNS).unwrap_or(0).saturating_add(wire.internal.delivery_count);
-        let answered_before = wire.internal.is_set(header::EXHAUSTED);
-        let (lane, crashed) = match origin {
-            Origin::Lane(lane) => (lane, returns >= self.config.deliveries_max),
-            Origin::Crashed => (Lane::Suspect, true),
-        };
-        let attempt = match origin {
-            _ if answered_before => so_far,
-            // Its own count starts anew in this queue; the one before ran out.
-            Origin::Crashed => so_far.saturating_add(topology::delivery_limit(&self.config)),
-            // A return more than there were attempts: the one that would be next is not made.
-            Origin::Lane(_) if crashed => so_far.saturating_add(wire.internal.delivery_count).saturating_sub(1).max(1),
-            Origin::Lane(_) => so_far.saturating_add(wire.internal.delivery_count),
+        let said = Said {
+            attempt: wire.internal.number(header::ATTEMPT).unwrap_or(1).max(1),
+            returns: wire.internal.number(header::RETURNS).unwrap_or(0),
+            delivery_count: wire.internal.delivery_count,
+            exhausted: wire.internal.is_set(header::EXHAUSTED),
         };
         NoteDelivery {
             message: wire.message,
             internal: wire.internal,
-            lane,
-            attempt,
-            returns,
-            exhausted: crashed || answered_before,
+            counted: count(origin, said, &self.config),
             received_at: Timestamp::now(),
             acker: Some(acker),
             publisher: self.publisher.clone(),
@@ -194,11 +176,7 @@ impl Drop for Consumer {
 struct NoteDelivery {
     message: Message,
     internal: Internal,
-    lane: Lane,
-    attempt: u32,
-    /// How often it came back without being settled.
-    returns: u32,
-    exhausted: bool,
+    counted: Counted,
     received_at: Timestamp,
     /// Taken when the note is settled.
     acker: Option<Acker>,
@@ -215,19 +193,19 @@ impl Delivery for NoteDelivery {
     }
 
     fn lane(&self) -> Lane {
-        self.lane
+        self.counted.lane
     }
 
     fn attempt(&self) -> u32 {
-        self.attempt
+        self.counted.attempt
     }
 
     fn returned(&self) -> bool {
-        self.returns > 0
+        self.counted.returns > 0
     }
 
     fn exhausted(&self) -> bool {
-        self.exhausted
+        self.counted.exhausted
     }
 
     fn queued_at(&self) -> Option<Timestamp> {
@@ -238,26 +216,25 @@ impl Delivery for NoteDelivery {
         match settlement {
             Settlement::Ack => {}
             Settlement::Retry { after, reason } => {
-                let attempt = if self.exhausted { self.attempt } else { self.attempt.saturating_add(1) };
-                let mut headers = self.history(attempt);
+                let next = if self.counted.exhausted { 0 } else { 1 };
+                let mut headers = self.history(self.counted.attempt.saturating_add(next));
                 headers.push((header::REASON, reason.as_str().to_owned()));
-                if self.exhausted {
-                    headers.push((header::EXHAUSTED, "true".to_owned()));
-                }
+                headers.extend(self.stays_exhausted());
                 self.move_to(&self.retry_queue(*after), &headers).await?;
             }
             Settlement::Later { after } => {
-                let mut headers = self.history(self.attempt);
-                headers.push((header::RETURNS, self.returns.to_string()));
+                let mut headers = self.history(self.counted.attempt);
+                headers.push((header::RETURNS, self.counted.returns.to_string()));
+                headers.extend(self.stays_exhausted());
                 self.move_to(&self.retry_queue(*after), &headers).await?;
             }
             Settlement::Move(lane) => {
-                let mut headers = self.history(self.attempt);
-                headers.push((header::RETURNS, self.returns.to_string()));
+                let mut headers = self.history(self.counted.attempt);
+                headers.push((header::RETURNS, self.counted.returns.to_string()));
                 self.move_to(lane.queue(), &headers).await?;
             }
             Settlement::DeadLetter(cause) => {
-                let mut headers = self.history(self.attempt);
+                let mut headers = self.history(self.counted.attempt);
                 headers.push((header::REASON, cause.reason.as_str().to_owned()));
                 headers.push((header::STAGE, cause.stage.as_str().to_owned()));
                 headers.push((header::LAST_AT, Timestamp::now().to_string()));
@@ -268,7 +245,9 @@ impl Delivery for NoteDelivery {
     }
 
     async fn hand_back(mut self: Box<Self>) -> Result<(), BrokerError> {
-        if self.is_at_its_last_delivery() && self.publish_copy(self.lane.queue(), self.attempt).await.is_ok() {
+        if self.is_at_its_last_delivery()
+            && self.publish_copy(self.counted.lane.queue(), self.counted.attempt).await.is_ok()
+        {
             return self.ack().await;
         }
         let Some(acker) = self.acker.take() else { return Err(not_ours()) };
@@ -285,7 +264,11 @@ impl NoteDelivery {
     /// Before 4.3 RabbitMQ counts a note handed back as it counts a crash. It keeps its place in the queue, so that is
     /// borne, except where the count would run out over it: then a copy at the queue's end starts a new count.
     fn is_at_its_last_delivery(&self) -> bool {
-        !self.exhausted && self.returns >= topology::delivery_limit(&self.config)
+        !self.counted.exhausted && self.counted.returns >= topology::delivery_limit(&self.config)
+    }
+
+    fn stays_exhausted(&self) -> Option<(&'static str, String)> {
+        self.counted.exhausted.then(|| (header::EXHAUSTED, true.to_string()))
     }
 
     fn retry_queue(&self, after: Duration) -> String {

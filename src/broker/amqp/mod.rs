@@ -4,6 +4,7 @@
 //! * `link`: a connection that is kept up.
 //! * `declare`: exchanges and queues.
 //! * `publisher`: confirmed publishing.
+//! * `count`: attempts, over several queues.
 //! * `deliveries`, `results`: consuming notes, subscribing to results.
 //! * `inspect`: looking into queues.
 //! * `properties`: messages as AMQP carries them.
@@ -13,6 +14,7 @@
 //! acknowledgements must get through even then.
 
 mod address;
+pub(crate) mod count;
 mod declare;
 mod deliveries;
 mod errors;
