@@ -9,6 +9,7 @@ mod contract;
 mod docs;
 mod end_to_end;
 mod gateway;
+mod lanes;
 mod models;
 mod ops;
 mod pipeline;

@@ -47,6 +47,7 @@ on_both! {
     looking_at_dead_letters_changes_nothing
     results_reach_whoever_bound_their_topic_and_nobody_else
     results_that_nobody_bound_are_no_error
+    a_result_given_up_waiting_for_is_not_lost
     prefetch_is_honoured
     a_note_given_up_waiting_for_is_neither_lost_nor_counted
     two_workers_share_the_notes
@@ -270,6 +271,35 @@ async fn results_that_nobody_bound_are_no_error(place: Place) {
     drop(broker.subscribe("processed.#").await.unwrap());
     broker.publish(Exchange::Results, &result("a", "spike.acme.outage")).await.unwrap();
     broker.publish(Exchange::Results, &result("b", "processed.acme.mail.failed")).await.unwrap();
+}
+
+async fn a_result_given_up_waiting_for_is_not_lost(place: Place) {
+    const RESULTS: usize = 300;
+    let broker = place.open().await;
+    let mut results = broker.subscribe("processed.#").await.unwrap();
+    let publishing = {
+        let broker = broker.clone();
+        tokio::spawn(async move {
+            for id in 0..RESULTS {
+                broker.publish(Exchange::Results, &result(&id.to_string(), "processed.acme")).await.unwrap();
+            }
+        })
+    };
+    let mut seen = BTreeSet::new();
+    soon(async {
+        for round in 0_u64.. {
+            // Long enough for something to arrive, often too short for the rest.
+            let limit = Duration::from_micros(round % 50 * 20);
+            if let Ok(result) = tokio::time::timeout(limit, results.next()).await {
+                seen.insert(result.unwrap().id.unwrap());
+            }
+            if seen.len() == RESULTS {
+                break;
+            }
+        }
+    })
+    .await;
+    publishing.await.unwrap();
 }
 
 async fn prefetch_is_honoured(place: Place) {

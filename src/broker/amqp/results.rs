@@ -6,6 +6,7 @@ use async_trait::async_trait;
 use futures_util::StreamExt;
 use lapin::{
     Connection,
+    message::Delivery,
     options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions},
     types::{FieldTable, ShortString},
 };
@@ -21,6 +22,8 @@ pub(super) struct Subscribed {
     messages: lapin::Consumer,
     connection: Arc<Connection>,
     link: Arc<Link>,
+    /// Arrived, and not yet acknowledged: whoever stops waiting for that finds it here the next time.
+    arrived: Option<Delivery>,
     gone: bool,
 }
 
@@ -50,7 +53,7 @@ impl Subscribed {
             .basic_consume(queue.name().clone(), "".into(), options, FieldTable::default())
             .await
             .map_err(failed("deliver results"))?;
-        Ok(Self { messages, connection, link, gone: false })
+        Ok(Self { messages, connection, link, arrived: None, gone: false })
     }
 }
 
@@ -60,24 +63,19 @@ impl Subscription for Subscribed {
         if self.gone {
             return Err(BrokerError::Lost("this subscription ended before".into()));
         }
-        let arrived = tokio::select! {
-            arrived = self.messages.next() => arrived,
-            () = self.link.lost(&self.connection) => None,
-        };
-        match arrived {
-            Some(Ok(delivery)) => {
-                // Only makes room for the next one; if it fails, the next call says why.
-                let _ = delivery.acker.ack(BasicAckOptions::default()).await;
-                Ok(from_wire(delivery).message)
-            }
-            Some(Err(error)) => {
-                self.gone = true;
-                Err(BrokerError::Lost(Box::new(error)))
-            }
-            None => {
-                self.gone = true;
-                Err(BrokerError::Lost("the connection is gone, or the broker cancelled the subscription".into()))
-            }
+        if self.arrived.is_none() {
+            let arrived = tokio::select! {
+                arrived = self.messages.next() => arrived,
+                () = self.link.lost(&self.connection) => None,
+            };
+            self.gone = !matches!(arrived, Some(Ok(_)));
+            self.arrived = arrived.transpose().map_err(|error| BrokerError::Lost(Box::new(error)))?;
         }
+        if let Some(delivery) = &self.arrived {
+            // Only makes room for the next one; if it fails, the next call says why.
+            let _ = delivery.acker.ack(BasicAckOptions::default()).await;
+        }
+        let gone = || BrokerError::Lost("the connection is gone, or the broker cancelled the subscription".into());
+        self.arrived.take().map(|delivery| from_wire(delivery).message).ok_or_else(gone)
     }
 }
