@@ -22,6 +22,9 @@ pub mod worker;
 pub mod broker;
 pub mod gateway;
 
+// What people do with notes that were given up on.
+pub mod letters;
+
 // The stages, in order.
 pub mod asr;
 pub mod audio;

@@ -146,6 +146,14 @@ impl NoteId {
         Uuid::new_v5(&self.0, event_type.as_bytes())
     }
 
+    /// The id of the same event where people sent the note back to work for the `replay`th time: new to consumers, and
+    /// the same however often that replay is delivered. With 0 it is [`NoteId::event_id`].
+    #[must_use]
+    pub fn event_id_of_replay(self, event_type: &str, replay: u32) -> Uuid {
+        let first = self.event_id(event_type);
+        if replay == 0 { first } else { Uuid::new_v5(&first, format!("replay {replay}").as_bytes()) }
+    }
+
     #[must_use]
     pub fn as_uuid(self) -> Uuid {
         self.0
@@ -249,6 +257,15 @@ mod tests {
     fn the_note_id_is_the_same_on_every_machine_and_version() {
         assert_eq!(id("musterstrom", "whatsapp", "wamid.1"), id("musterstrom", "whatsapp", "wamid.1"));
         insta::assert_snapshot!(id("musterstrom", "whatsapp", "wamid.1"), @"b0d06c48-47c0-583a-b470-5984a1d880b9");
+    }
+
+    #[test]
+    fn every_replay_has_event_ids_of_its_own_and_always_the_same() {
+        let note = id("musterstrom", "whatsapp", "wamid.1");
+        let ids: std::collections::BTreeSet<Uuid> = (0..10).map(|n| note.event_id_of_replay("t", n)).collect();
+        assert_eq!(ids.len(), 10);
+        assert_eq!(note.event_id_of_replay("t", 0), note.event_id("t"));
+        insta::assert_snapshot!(note.event_id_of_replay("t", 1), @"96e4ee7b-2355-58a6-a5ff-7be5084121ef");
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct Attempt {
     pub lane: Lane,
     /// What is left out because too many others wait.
     pub relief: Option<Relief>,
+    /// How often people sent the note back to work from the dead letters.
+    pub replay: u32,
 }
 
 impl Attempt {
@@ -36,7 +38,7 @@ impl Attempt {
     #[must_use]
     pub fn only() -> Self {
         // Nobody waits behind it.
-        Self { number: 1, queued_at: None, lane: Lane::Long, relief: None }
+        Self { number: 1, queued_at: None, lane: Lane::Long, relief: None, replay: 0 }
     }
 }
 
@@ -105,6 +107,7 @@ impl Report {
             relief: attempt.relief,
             timings_ms: Timings { queue: waited.and_then(|ms| ms.try_into().ok()), ..Timings::default() },
             attempt: attempt.number,
+            replay: attempt.replay,
             worker: worker.to_owned(),
             software: SOFTWARE.to_owned(),
         };

@@ -174,9 +174,9 @@ impl Worker {
         if let Some(lane) = better_lane(delivery.lane(), delivery.returned(), delivery.exhausted()) {
             return Outcome::settled(Settlement::Move(lane));
         }
-        let (number, queued_at, lane) = (delivery.attempt(), delivery.queued_at(), delivery.lane());
+        let (number, queued_at) = (delivery.attempt(), delivery.queued_at());
         let relief = self.backlog.relief(number, queued_at, Timestamp::now());
-        let attempt = Attempt { number, queued_at, lane, relief };
+        let attempt = Attempt { number, queued_at, lane: delivery.lane(), relief, replay: delivery.replay() };
         match envelope::parse_received(delivery.message()) {
             Ok(received) if delivery.exhausted() => pipeline::crashed(&received, attempt, &self.stages.worker),
             Ok(received) => pipeline::process(&received, attempt, &self.stages).await,

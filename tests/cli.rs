@@ -65,7 +65,18 @@ fn usage_and_configuration_errors_exit_with_2_and_say_what_to_do() {
 fn every_command_has_help_worth_reading() {
     let top = stdout(&run(&["--help"]));
     assert!(top.contains("Exit codes"), "{top}");
-    for command in ["process", "serve", "submit", "listen", "models", "playbook", "config", "contract", "completions"] {
+    for command in [
+        "process",
+        "serve",
+        "submit",
+        "listen",
+        "dead-letters",
+        "models",
+        "playbook",
+        "config",
+        "contract",
+        "completions",
+    ] {
         assert!(top.contains(command), "{command}");
         let output = run(&[command, "--help"]);
         assert!(output.status.success() && stdout(&output).lines().count() > 5, "{command}");

@@ -6,6 +6,7 @@ mod audio;
 mod broker;
 mod cli;
 mod contract;
+mod dead_letters;
 mod docs;
 mod end_to_end;
 mod gateway;

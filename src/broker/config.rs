@@ -52,6 +52,9 @@ pub struct Config {
     /// RabbitMQ: how long a retry or dead letter is held back while the broker cannot take it, in seconds. The note
     /// occupies its worker meanwhile, which is wanted: a broker that takes nothing should not be asked for more.
     pub settle_s_max: u32,
+    /// RabbitMQ: how many dead letters one look through them holds back from other lookers, at most. Those behind them
+    /// come into sight when some are replayed or discarded.
+    pub letters_held_max: u32,
     /// How long results are kept, in seconds: on RabbitMQ those that nobody has bound, embedded all of them.
     pub results_kept_s: u32,
     /// How many such results are kept; the oldest go first.
@@ -79,6 +82,7 @@ impl Default for Config {
             deliveries_max: 6,
             retry_delays_s: vec![1, 5, 30, 120, 600],
             settle_s_max: 600,
+            letters_held_max: 10_000,
             results_kept_s: 3600,
             results_kept_max: 10_000,
             lease_s: 30,
@@ -116,7 +120,7 @@ impl Config {
 
     /// Refuses settings with which nothing could work.
     pub(super) fn check(&self) -> Result<(), BrokerError> {
-        let at_least_one: [(&str, u64); 14] = [
+        let at_least_one: [(&str, u64); 15] = [
             ("connect_s_max", self.connect_s_max.into()),
             ("declare_s_max", self.declare_s_max.into()),
             ("confirm_s_max", self.confirm_s_max.into()),
@@ -131,6 +135,7 @@ impl Config {
             ("lease_s", self.lease_s.into()),
             ("poll_ms", self.poll_ms.into()),
             ("settle_s_max", self.settle_s_max.into()),
+            ("letters_held_max", self.letters_held_max.into()),
         ];
         for (name, value) in at_least_one {
             if value == 0 {

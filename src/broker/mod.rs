@@ -89,8 +89,21 @@ pub trait Broker: Send + Sync + 'static {
     /// How many notes wait, and how many lie with the dead letters.
     async fn depth(&self) -> Result<Depth, BrokerError>;
 
-    /// The notes that were given up on, oldest first, without removing them.
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError>;
+    /// Begins to go through the notes that were given up on. Workers go on meanwhile.
+    async fn open_dead_letters(&self) -> Result<Box<dyn DeadLetters>, BrokerError>;
+
+    /// The first `limit` notes that were given up on, without changing anything.
+    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError> {
+        let mut pass = self.open_dead_letters().await?;
+        let mut letters = Vec::new();
+        while letters.len() < limit
+            && let Some(held) = pass.next().await?
+        {
+            letters.push(held.into_letter());
+        }
+        pass.close().await?;
+        Ok(letters)
+    }
 
     /// True while the broker can be reached and accepts messages.
     fn is_ready(&self) -> bool;
@@ -160,6 +173,9 @@ pub trait Delivery: Send + Sync {
     /// When the note was first queued, where known.
     fn queued_at(&self) -> Option<Timestamp>;
 
+    /// How often people sent it back to work from the dead letters; see [`HeldLetter::replay`].
+    fn replay(&self) -> u32;
+
     /// Tells the broker what became of it. `Retry` and `DeadLetter` are safe in their new place before the original
     /// is acknowledged. An error means that the note comes back: [`BrokerError::Lost`] where the delivery is no longer
     /// this consumer's to settle. A retry of an exhausted note stays exhausted.
@@ -178,6 +194,40 @@ pub trait Subscription: Send {
     async fn next(&mut self) -> Result<Message, BrokerError>;
 }
 
+/// One pass through the dead letters, about oldest first. Nothing changes but what is replayed or discarded.
+#[async_trait]
+pub trait DeadLetters: Send {
+    /// The next letter that this pass has not met, or `None` at its end. One body at a time is in memory, as long as
+    /// the letters are not kept.
+    async fn next(&mut self) -> Result<Option<Box<dyn HeldLetter>>, BrokerError>;
+
+    /// After the end: whether letters were left out, because the pass holds back as many as it may.
+    fn is_cut_short(&self) -> bool;
+
+    /// Whether a letter that one pass has met is out of others' sight until that pass is closed. What is not found
+    /// may be there then, a moment later.
+    fn hides_letters(&self) -> bool;
+
+    /// Ends the pass: whatever it met and did not take is back in its place, or is about to be.
+    async fn close(self: Box<Self>) -> Result<(), BrokerError>;
+}
+
+/// A dead letter that a pass has met. Dropped, it stays where it is.
+#[async_trait]
+pub trait HeldLetter: Send + Sync {
+    fn letter(&self) -> &DeadLetter;
+
+    fn into_letter(self: Box<Self>) -> DeadLetter;
+
+    /// Sends the note back to work as if it had just come, as replay `number` (from 1), and takes the letter away
+    /// once that is safe. Dying in between leaves both; the same order given once more then has the same effect, as
+    /// long as its number is the same. `false`: somebody else took the letter before, and nothing was done.
+    async fn replay(self: Box<Self>, number: u32) -> Result<bool, BrokerError>;
+
+    /// Takes the letter away for good. `false`: somebody else did, or replayed it, before.
+    async fn discard(self: Box<Self>) -> Result<bool, BrokerError>;
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Depth {
     /// Notes ready to be worked on, or waiting for their next attempt.
@@ -193,6 +243,8 @@ pub struct DeadLetter {
     pub reason: String,
     pub stage: String,
     pub attempts: u32,
+    /// How often people had sent it back to work before.
+    pub replays: u32,
     pub first_at: Option<Timestamp>,
     pub last_at: Option<Timestamp>,
 }

@@ -103,10 +103,12 @@ pub mod header {
     pub const ROUTING_KEY: &str = "sprachpost-routing-key";
     /// On a note that changed its lane: how often it came back without being settled before that.
     pub const RETURNS: &str = "sprachpost-returns";
+    /// On a note that people sent back to work from the dead letters: how often they did.
+    pub const REPLAY: &str = "sprachpost-replay";
 
     /// All of the above: the queue's own notes, which no receiver of a message sees.
-    pub const INTERNAL: [&str; 9] =
-        [ATTEMPT, EXHAUSTED, QUEUED_AT, REASON, STAGE, FIRST_AT, LAST_AT, ROUTING_KEY, RETURNS];
+    pub const INTERNAL: [&str; 10] =
+        [ATTEMPT, EXHAUSTED, QUEUED_AT, REASON, STAGE, FIRST_AT, LAST_AT, ROUTING_KEY, RETURNS, REPLAY];
 }
 
 /// The queue in which retries wait for `delay_s` seconds before they are back on their lane.

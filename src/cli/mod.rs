@@ -3,6 +3,8 @@
 
 mod config;
 mod contract;
+mod dead_letters;
+mod letter_table;
 mod listen;
 pub mod models;
 pub mod playbook;
@@ -23,7 +25,7 @@ use crate::config::Config;
 #[command(
     version,
     propagate_version = true,
-    after_help = "Exit codes: 0 done, 1 a note could not be processed, 2 usage or configuration.\n\n\
+    after_help = "Exit codes: 0 done, 1 a note could not be processed or was not found, 2 usage or configuration.\n\n\
                   Begin with:\n  sprachpost models pull            fetch the models (once)\n  \
                   sprachpost process note.ogg       see what an agent would get\n  \
                   sprachpost serve                  work on notes from the queue"
@@ -47,6 +49,8 @@ enum Command {
     Submit(submit::Arguments),
     /// Print results as they are published.
     Listen(listen::Arguments),
+    /// Look at notes that were given up on, and replay or discard them.
+    DeadLetters(dead_letters::Arguments),
     /// Fetch, list and verify model files.
     Models(models::ModelsArgs),
     /// Check and measure a playbook.
@@ -74,7 +78,7 @@ pub fn main() -> ExitCode {
     }
 }
 
-/// A note could not be processed.
+/// A note could not be processed, or was not found.
 const NOT_PROCESSED: u8 = 1;
 /// Usage or configuration.
 const USAGE: u8 = 2;
@@ -99,6 +103,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Serve(arguments) => serve::run(arguments, config).await,
             Command::Submit(arguments) => submit::run(arguments, config).await,
             Command::Listen(arguments) => listen::run(arguments, config).await,
+            Command::DeadLetters(arguments) => dead_letters::run(arguments, config).await,
             Command::Models(arguments) => models::run(&arguments, &config.models).await.map(|()| ExitCode::SUCCESS),
             Command::Playbook(arguments) => playbook::run(arguments, config.playbook.path.as_deref()),
             Command::Completions { .. } | Command::Contract(_) | Command::Config(_) => Ok(ExitCode::SUCCESS),

@@ -143,6 +143,7 @@ fn message(event_type: &str, summary: &str, payload: &Schema) -> Value {
             topology::header::REASON: text("on a dead letter: why it was given up on"),
             topology::header::STAGE: text("on a dead letter: where that happened"),
             topology::header::ATTEMPT: text("on a retry or dead letter: attempts begun"),
+            topology::header::REPLAY: text("on a note sent back to work from the dead letters: how often that was done"),
             topology::header::FIRST_AT: text("on a dead letter: when the first attempt began, RFC 3339"),
             topology::header::LAST_AT: text("on a dead letter: when the last attempt ended, RFC 3339")}},
         "bindings": {"amqp": {"bindingVersion": "0.3.0", "messageType": event_type}},

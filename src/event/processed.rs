@@ -49,6 +49,10 @@ pub struct Processed {
     /// Which attempt this is the result of, from 1.
     #[schemars(range(min = 1))]
     pub attempt: u32,
+    /// How often people had sent the note back to work from the dead letters when it was answered; absent for 0. Each
+    /// replay ends in an event of its own, with an id of its own.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub replay: u32,
     /// Name of the worker that produced the result.
     pub worker: String,
     /// Version of the software that produced the result.
@@ -331,9 +335,14 @@ impl Processed {
         parts.into_iter().fold("processed".to_owned(), |key, part| key + "." + part.unwrap_or("none"))
     }
 
-    /// The id of this event: the same on every redelivery.
+    /// The id of this event: the same on every redelivery, and another one for each replay.
     #[must_use]
     pub fn event_id(&self) -> Uuid {
-        self.note_id.event_id(super::envelope::PROCESSED_V1)
+        self.note_id.event_id_of_replay(super::envelope::PROCESSED_V1, self.replay)
     }
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
+fn is_zero(number: &u32) -> bool {
+    *number == 0
 }

@@ -7,7 +7,8 @@ use std::{
 
 use sprachpost::{
     broker::{self, BrokerError},
-    outcome::Settlement,
+    event::Reason,
+    outcome::{DeadLetterCause, Settlement, Stage},
 };
 
 use super::{Config, Exchange, Place, assert_nothing_comes, next, note, result, soon, submit};
@@ -70,6 +71,26 @@ async fn a_note_handed_back_was_never_attempted() {
         assert_eq!((delivery.attempt(), delivery.exhausted()), (1, false));
         delivery.hand_back().await.unwrap();
     }
+}
+
+#[tokio::test]
+async fn of_two_who_look_at_the_same_letter_the_first_to_act_has_it() {
+    let place = Place::embedded();
+    let (broker, other) = (place.open().await, place.open().await);
+    submit(&broker, "a").await;
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
+    let cause = DeadLetterCause { reason: Reason::CorruptAudio, stage: Stage::Decode };
+    next(&mut deliveries).await.settle(&Settlement::DeadLetter(cause)).await.unwrap();
+    let mut passes = [broker.open_dead_letters().await.unwrap(), other.open_dead_letters().await.unwrap()];
+    let mut letters = Vec::new();
+    for pass in &mut passes {
+        letters.push(pass.next().await.unwrap().unwrap());
+        assert!(pass.next().await.unwrap().is_none());
+    }
+    let [first, second] = letters.try_into().ok().unwrap();
+    assert!(first.replay(1).await.unwrap());
+    assert!(!second.discard().await.unwrap());
+    assert_eq!(next(&mut deliveries).await.replay(), 1);
 }
 
 #[tokio::test]

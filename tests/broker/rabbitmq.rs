@@ -9,7 +9,8 @@ use lapin::{
 };
 use sprachpost::{
     broker::{self, BrokerError, Lane, topology},
-    outcome::Settlement,
+    event::Reason,
+    outcome::{DeadLetterCause, Settlement, Stage},
 };
 
 use super::{Arc, Broker, Config, Deliveries, Duration, Exchange, Place, next, note, soon, submit, waiting};
@@ -197,9 +198,82 @@ async fn a_retry_finds_its_queue_declared_anew() {
     let mut deliveries = broker.consume(1.into()).await.unwrap();
     let delivery = next(&mut deliveries).await;
     vhost.delete_queue(&topology::retry_queue(Lane::Regular, 1));
-    let retry = Settlement::Retry { after: Duration::from_secs(1), reason: sprachpost::event::Reason::InternalError };
+    let retry = Settlement::Retry { after: Duration::from_secs(1), reason: Reason::InternalError };
     delivery.settle(&retry).await.unwrap();
     assert_eq!(next(&mut deliveries).await.attempt(), 2);
+}
+
+fn given_up() -> Settlement {
+    Settlement::DeadLetter(DeadLetterCause { reason: Reason::CorruptAudio, stage: Stage::Decode })
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn dying_between_publish_and_acknowledgement_leaves_the_letter_and_the_same_order_is_the_same_replay() {
+    let place = Place::rabbitmq();
+    let broker = place.open().await;
+    submit(&broker, "a").await;
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
+    next(&mut deliveries).await.settle(&given_up()).await.unwrap();
+
+    let mut pass = broker.open_dead_letters().await.unwrap();
+    let letter = pass.next().await.unwrap().unwrap();
+    // The pass's channel goes, and with it the right to acknowledge; publishing has another and works.
+    pass.close().await.unwrap();
+    let error = letter.replay(1).await.unwrap_err();
+    assert!(matches!(error, BrokerError::Lost(_)), "{error:?}");
+    let first = next(&mut deliveries).await;
+    assert_eq!((first.replay(), first.message()), (1, &note("a")));
+    first.settle(&Settlement::Ack).await.unwrap();
+
+    let mut pass = broker.open_dead_letters().await.unwrap();
+    let letter = pass.next().await.unwrap().expect("the letter is where it was");
+    assert_eq!(letter.letter().replays, 0);
+    assert!(letter.replay(1).await.unwrap());
+    pass.close().await.unwrap();
+    let second = next(&mut deliveries).await;
+    assert_eq!((second.replay(), second.message()), (1, &note("a")));
+    second.settle(&Settlement::Ack).await.unwrap();
+    soon(async { while broker.depth().await.unwrap().dead_letters != 0 {} }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_pass_holds_back_no_more_letters_than_it_may_and_says_so() {
+    let mut place = Place::rabbitmq();
+    place.config.letters_held_max = 2;
+    let broker = place.open().await;
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
+    for id in ["a", "b", "c"] {
+        submit(&broker, id).await;
+        next(&mut deliveries).await.settle(&given_up()).await.unwrap();
+    }
+    let mut pass = broker.open_dead_letters().await.unwrap();
+    let first = pass.next().await.unwrap().unwrap();
+    assert_eq!(first.letter().message.id.as_deref(), Some("a"));
+    assert!(first.discard().await.unwrap(), "one that was taken is held back no more");
+    assert!(pass.next().await.unwrap().is_some());
+    assert!(pass.next().await.unwrap().is_some());
+    assert!(pass.next().await.unwrap().is_none() && !pass.is_cut_short());
+    pass.close().await.unwrap();
+    submit(&broker, "d").await;
+    next(&mut deliveries).await.settle(&given_up()).await.unwrap();
+    let cut_short = async {
+        loop {
+            let mut pass = broker.open_dead_letters().await.unwrap();
+            let mut met = 0;
+            while pass.next().await.unwrap().is_some() {
+                met += 1;
+            }
+            assert!(met <= 2, "{met}");
+            let cut_short = pass.is_cut_short();
+            pass.close().await.unwrap();
+            if cut_short {
+                break;
+            }
+        }
+    };
+    // What was met before takes a moment to be back.
+    soon(cut_short).await;
+    soon(async { while broker.depth().await.unwrap().dead_letters != 3 {} }).await;
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

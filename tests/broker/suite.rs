@@ -7,7 +7,7 @@ use std::{
 
 use jiff::Timestamp;
 use sprachpost::{
-    broker::{Broker, BrokerError, Config, Depth, Lane, Message},
+    broker::{Broker, BrokerError, Config, DeadLetters, Depth, HeldLetter, Lane, Message},
     event::Reason,
     outcome::{DeadLetterCause, Settlement, Stage},
 };
@@ -45,6 +45,10 @@ on_both! {
     a_note_that_is_never_settled_is_exhausted_and_ends_with_the_dead_letters
     a_retry_of_an_exhausted_note_stays_exhausted
     looking_at_dead_letters_changes_nothing
+    a_replayed_letter_comes_as_a_new_note_that_says_it_is_a_replay
+    a_replay_stays_one_when_it_is_handed_back_and_when_it_takes_workers_down
+    a_full_queue_refuses_a_replay_and_the_letter_stays
+    discarding_takes_one_letter_and_no_other
     results_reach_whoever_bound_their_topic_and_nobody_else
     results_that_nobody_bound_are_no_error
     a_result_given_up_waiting_for_is_not_lost
@@ -245,6 +249,128 @@ async fn looking_at_dead_letters_changes_nothing(place: Place) {
         assert!(letters.iter().all(|letter| letter.attempts == 1));
     }
     assert_eq!(broker.dead_letters(2).await.unwrap().len(), 2);
+}
+
+/// Submits a note and gives up on it.
+async fn bury(broker: &Arc<dyn Broker>, deliveries: &mut Box<dyn Deliveries>, id: &str) {
+    submit(broker, id).await;
+    next(deliveries).await.settle(&dead_letter(Reason::TranscriberFailed, Stage::Transcribe)).await.unwrap();
+}
+
+/// The first letter with this message id, in a pass of its own.
+async fn held(broker: &Arc<dyn Broker>, id: &str) -> (Box<dyn DeadLetters>, Box<dyn HeldLetter>) {
+    soon(async {
+        loop {
+            let mut pass = broker.open_dead_letters().await.unwrap();
+            while let Some(held) = pass.next().await.unwrap() {
+                if held.letter().message.id.as_deref() == Some(id) {
+                    return (pass, held);
+                }
+            }
+            // What another pass has met takes a moment to be back.
+            pass.close().await.unwrap();
+        }
+    })
+    .await
+}
+
+async fn dead_letters_become(broker: &Arc<dyn Broker>, dead_letters: u64) {
+    soon(async { while broker.depth().await.unwrap().dead_letters != dead_letters {} }).await;
+}
+
+async fn a_replayed_letter_comes_as_a_new_note_that_says_it_is_a_replay(place: Place) {
+    let broker = place.open().await;
+    submit(&broker, "a").await;
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
+    next(&mut deliveries).await.settle(&retry_after(Duration::from_secs(1))).await.unwrap();
+    let delivery = next(&mut deliveries).await;
+    assert_eq!((delivery.attempt(), delivery.replay()), (2, 0));
+    delivery.settle(&dead_letter(Reason::AudioUnreachable, Stage::Fetch)).await.unwrap();
+
+    let before = Timestamp::now();
+    let (pass, letter) = held(&broker, "a").await;
+    assert_eq!(letter.letter().replays, 0);
+    assert!(letter.replay(1).await.unwrap());
+    pass.close().await.unwrap();
+    let delivery = next(&mut deliveries).await;
+    assert_eq!(*delivery.message(), note("a"));
+    assert_eq!((delivery.attempt(), delivery.exhausted(), delivery.replay()), (1, false, 1));
+    assert!(delivery.queued_at().unwrap().as_millisecond() >= before.as_millisecond(), "it waits since now");
+    dead_letters_become(&broker, 0).await;
+
+    delivery.settle(&retry_after(Duration::from_secs(1))).await.unwrap();
+    let delivery = next(&mut deliveries).await;
+    assert_eq!((delivery.attempt(), delivery.replay()), (2, 1), "a retry of a replay");
+    delivery.settle(&dead_letter(Reason::CorruptAudio, Stage::Decode)).await.unwrap();
+    let (pass, letter) = held(&broker, "a").await;
+    let seen = letter.letter();
+    assert_eq!((seen.replays, seen.attempts, seen.reason.as_str()), (1, 2, "corrupt_audio"));
+    assert!(seen.first_at.unwrap().as_millisecond() >= before.as_millisecond(), "the history is the replay's own");
+    drop(letter);
+    pass.close().await.unwrap();
+}
+
+async fn a_replay_stays_one_when_it_is_handed_back_and_when_it_takes_workers_down(mut place: Place) {
+    place.config = Config { deliveries_max: 2, ..place.config };
+    let broker = place.open().await;
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
+    bury(&broker, &mut deliveries, "a").await;
+    let (pass, letter) = held(&broker, "a").await;
+    assert!(letter.replay(7).await.unwrap());
+    pass.close().await.unwrap();
+    for _ in 0..5 {
+        let delivery = next(&mut deliveries).await;
+        assert_eq!((delivery.exhausted(), delivery.replay()), (false, 7));
+        delivery.hand_back().await.unwrap();
+    }
+    let exhausted = soon(async {
+        loop {
+            let delivery = next(&mut deliveries).await;
+            assert_eq!(delivery.replay(), 7);
+            if delivery.exhausted() {
+                break delivery;
+            }
+        }
+    })
+    .await;
+    exhausted.settle(&dead_letter(Reason::WorkerCrashed, Stage::Receive)).await.unwrap();
+    assert_eq!(broker.dead_letters(2).await.unwrap()[0].replays, 7);
+}
+
+async fn a_full_queue_refuses_a_replay_and_the_letter_stays(mut place: Place) {
+    place.config.waiting_max = 1;
+    let broker = place.open().await;
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
+    bury(&broker, &mut deliveries, "a").await;
+    drop(deliveries);
+    // RabbitMQ takes a few more than it should before it notices.
+    soon(async {
+        let mut number = 0;
+        while broker.publish(Exchange::Notes, &note(&format!("filler {number}"))).await.is_ok() {
+            number += 1;
+        }
+    })
+    .await;
+    let (pass, letter) = held(&broker, "a").await;
+    let error = letter.replay(1).await.unwrap_err();
+    assert!(matches!(error, BrokerError::NotConfirmed { .. }), "{error:?}");
+    pass.close().await.unwrap();
+    dead_letters_become(&broker, 1).await;
+}
+
+async fn discarding_takes_one_letter_and_no_other(place: Place) {
+    let broker = place.open().await;
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
+    for id in ["a", "b", "c"] {
+        bury(&broker, &mut deliveries, id).await;
+    }
+    let (pass, letter) = held(&broker, "b").await;
+    assert!(letter.discard().await.unwrap());
+    pass.close().await.unwrap();
+    dead_letters_become(&broker, 2).await;
+    let ids: Vec<_> = broker.dead_letters(10).await.unwrap().into_iter().filter_map(|l| l.message.id).collect();
+    assert_eq!(ids, ["a", "c"]);
+    assert_nothing_comes(&mut deliveries).await;
 }
 
 async fn results_reach_whoever_bound_their_topic_and_nobody_else(place: Place) {

@@ -212,6 +212,10 @@ impl Delivery for NoteDelivery {
         self.internal.queued_at()
     }
 
+    fn replay(&self) -> u32 {
+        self.internal.replay()
+    }
+
     async fn settle(mut self: Box<Self>, settlement: &Settlement) -> Result<(), BrokerError> {
         match settlement {
             Settlement::Ack => {}
@@ -289,6 +293,7 @@ impl NoteDelivery {
             (header::ROUTING_KEY, self.message.routing_key.clone()),
         ];
         headers.extend(self.queued_at().map(|at| (header::QUEUED_AT, at.to_string())));
+        headers.extend(self.internal.text(header::REPLAY).map(|number| (header::REPLAY, number)));
         headers
     }
 

@@ -6,7 +6,8 @@
 //! * `publisher`: confirmed publishing.
 //! * `count`: attempts, over several queues.
 //! * `deliveries`, `results`: consuming notes, subscribing to results.
-//! * `inspect`: looking into queues.
+//! * `letters`: going through the dead letters.
+//! * `inspect`: how much is in the queues.
 //! * `properties`: messages as AMQP carries them.
 //! * `errors`: errors and limits.
 //!
@@ -19,6 +20,7 @@ mod declare;
 mod deliveries;
 mod errors;
 mod inspect;
+mod letters;
 mod link;
 mod properties;
 mod publisher;
@@ -38,7 +40,7 @@ use self::{
     publisher::{Parcel, Publisher},
 };
 use super::{
-    Broker, BrokerError, Config, DeadLetter, Deliveries, Depth, Exchange, Message, Prefetch, Subscription,
+    Broker, BrokerError, Config, DeadLetters, Deliveries, Depth, Exchange, Message, Prefetch, Subscription,
     topology::{self, header},
 };
 
@@ -105,9 +107,9 @@ impl Broker for Amqp {
         within("a count of its queues", self.config.declare_limit(), counting).await
     }
 
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError> {
+    async fn open_dead_letters(&self) -> Result<Box<dyn DeadLetters>, BrokerError> {
         let connection = self.consuming.connection(self.config.connect_limit()).await?;
-        within("a look at dead letters", self.config.declare_limit(), inspect::dead_letters(&connection, limit)).await
+        Ok(Box::new(letters::Pass::open(&connection, self.publisher.clone(), self.config.clone()).await?))
     }
 
     fn is_ready(&self) -> bool {

@@ -104,6 +104,11 @@ impl Internal {
         self.headers.get(name)?.parse().ok()
     }
 
+    /// How often people sent the note back to work from the dead letters.
+    pub(super) fn replay(&self) -> u32 {
+        self.number(header::REPLAY).unwrap_or(0)
+    }
+
     pub(super) fn is_set(&self, name: &str) -> bool {
         self.headers.get(name).is_some_and(|value| value == "true")
     }

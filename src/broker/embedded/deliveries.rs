@@ -175,6 +175,10 @@ impl Delivery for FileDelivery {
         self.claimed.queued_at
     }
 
+    fn replay(&self) -> u32 {
+        self.claimed.replay
+    }
+
     async fn settle(self: Box<Self>, settlement: &Settlement) -> Result<(), BrokerError> {
         match settlement {
             Settlement::Ack => self.held.settle(Claim::ack).await,

@@ -5,12 +5,14 @@
 //! * `storage`: the one thread that touches the file.
 //! * `notes`, `results`: the statements.
 //! * `deliveries`: handing out and settling.
+//! * `letters`: going through the dead letters.
 //!
 //! Waiting costs a look at the file every `poll_ms`, for what other processes wrote; what this process writes wakes
 //! its own waiters at once. It knows nothing of RabbitMQ.
 
 mod deliveries;
 mod headers;
+mod letters;
 mod notes;
 mod results;
 mod schema;
@@ -24,7 +26,7 @@ use tokio::sync::{Semaphore, watch};
 
 use self::{notes::Queued, storage::Storage};
 use super::{
-    Broker, BrokerError, Config, DeadLetter, Deliveries, Depth, Exchange, Lane, Message, Prefetch, Subscription,
+    Broker, BrokerError, Config, DeadLetters, Deliveries, Depth, Exchange, Lane, Message, Prefetch, Subscription,
     pattern::TopicPattern,
 };
 
@@ -88,10 +90,7 @@ impl Broker for Embedded {
                 };
                 match self.storage.write(job).await? {
                     Queued::Safe => self.notes.notify(),
-                    Queued::Full => {
-                        let why = format!("{} notes wait already", self.config.waiting_max);
-                        return Err(BrokerError::NotConfirmed { why });
-                    }
+                    Queued::Full => return Err(full(&self.config)),
                 }
             }
             Exchange::Results => {
@@ -128,8 +127,10 @@ impl Broker for Embedded {
         self.storage.read(notes::depth).await
     }
 
-    async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError> {
-        self.storage.read(move |connection| notes::dead_letters(connection, limit)).await
+    async fn open_dead_letters(&self) -> Result<Box<dyn DeadLetters>, BrokerError> {
+        self.storage.read(notes::depth).await?;
+        let (storage, config, signal) = (self.storage.clone(), self.config.clone(), self.notes.clone());
+        Ok(Box::new(letters::Pass::new(storage, config, signal)))
     }
 
     fn is_ready(&self) -> bool {
@@ -146,6 +147,10 @@ impl Broker for Embedded {
         self.notes.notify();
         self.results.notify();
     }
+}
+
+fn full(config: &Config) -> BrokerError {
+    BrokerError::NotConfirmed { why: format!("{} notes wait already", config.waiting_max) }
 }
 
 /// Tells the waiters of this process that there may be something new.

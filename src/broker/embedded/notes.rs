@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
 
 use super::headers;
-use crate::broker::{Config, DeadLetter, Depth, Lane, Message};
+use crate::broker::{Config, Depth, Lane, Message};
 
 /// What became of a note that was to be queued.
 #[derive(Debug, PartialEq)]
@@ -29,6 +29,7 @@ pub(super) struct Claimed {
     pub deliveries: u32,
     pub exhausted: bool,
     pub queued_at: Option<Timestamp>,
+    pub replay: u32,
 }
 
 /// The right to settle a note, as long as the lease holds.
@@ -55,10 +56,7 @@ pub(super) fn submit(
             return Ok(Queued::Safe);
         }
     }
-    let waiting: i64 = connection
-        .prepare_cached("SELECT SUM(notes) FROM tally WHERE state IN ('waiting', 'leased')")?
-        .query_row([], |row| row.get(0))?;
-    if waiting >= i64::from(config.waiting_max) {
+    if is_full(connection, config)? {
         return Ok(Queued::Full);
     }
     if let Some(id) = &message.id {
@@ -81,6 +79,14 @@ pub(super) fn submit(
             lane.as_str(),
         ])?;
     Ok(Queued::Safe)
+}
+
+/// Whether as many notes wait, or are in work, as may.
+pub(super) fn is_full(connection: &Connection, config: &Config) -> rusqlite::Result<bool> {
+    let waiting: i64 = connection
+        .prepare_cached("SELECT SUM(notes) FROM tally WHERE state IN ('waiting', 'leased')")?
+        .query_row([], |row| row.get(0))?;
+    Ok(waiting >= i64::from(config.waiting_max))
 }
 
 /// Whether [`claim`] would find something. Changes nothing, so that idle workers do not write.
@@ -158,6 +164,7 @@ fn claim_on(
                     deliveries: row.get("deliveries")?,
                     exhausted: row.get("exhausted")?,
                     queued_at: timestamp(row, "queued_at")?,
+                    replay: row.get("replay")?,
                 })
             },
         )
@@ -268,23 +275,6 @@ pub(super) fn depth(connection: &Connection) -> rusqlite::Result<Depth> {
     Ok(Depth { waiting: count("waiting")?, dead_letters: count("dead")? })
 }
 
-pub(super) fn dead_letters(connection: &Connection, limit: usize) -> rusqlite::Result<Vec<DeadLetter>> {
-    let limit = i64::try_from(limit).unwrap_or(i64::MAX);
-    connection
-        .prepare_cached("SELECT * FROM notes WHERE state = 'dead' ORDER BY last_at, seq LIMIT ?1")?
-        .query_map([limit], |row| {
-            Ok(DeadLetter {
-                message: message(row)?,
-                reason: row.get("reason")?,
-                stage: row.get("stage")?,
-                attempts: row.get("attempt")?,
-                first_at: timestamp(row, "first_at")?,
-                last_at: timestamp(row, "last_at")?,
-            })
-        })?
-        .collect()
-}
-
 /// The columns that notes and results share.
 pub(super) fn message(row: &Row<'_>) -> rusqlite::Result<Message> {
     let headers: String = row.get("headers")?;
@@ -302,7 +292,7 @@ pub(super) fn millis(at: Timestamp) -> i64 {
     at.as_millisecond()
 }
 
-fn timestamp(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
+pub(super) fn timestamp(row: &Row<'_>, column: &str) -> rusqlite::Result<Option<Timestamp>> {
     let value: Option<i64> = row.get(column)?;
     Ok(value.and_then(|value| Timestamp::from_millisecond(value).ok()))
 }

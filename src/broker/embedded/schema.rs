@@ -10,7 +10,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::broker::BrokerError;
 
 /// One entry a version. Never changed once released, only added to.
-const STEPS: [&str; 2] = [V1, V2];
+const STEPS: [&str; 3] = [V1, V2, V3];
 
 const V1: &str = "
     CREATE TABLE notes (
@@ -78,6 +78,13 @@ const V2: &str = "
     CREATE INDEX notes_waiting ON notes (lane, available_at, seq) WHERE state = 'waiting';
 ";
 
+/// Dead letters can be sent back to work, and are looked at in the order in which they were given up on.
+const V3: &str = "
+    ALTER TABLE notes ADD COLUMN replay INTEGER NOT NULL DEFAULT 0;  -- how often people sent it back to work
+    DROP INDEX notes_dead;
+    CREATE INDEX notes_dead ON notes (last_at, seq) WHERE state = 'dead';
+";
+
 /// Opens the file, with its folder and its tables, and makes every commit survive a loss of power.
 pub(super) fn open(path: &Path, busy_limit: Duration) -> Result<Connection, BrokerError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -134,6 +141,23 @@ mod tests {
         let connection = open(&path, LIMIT).unwrap();
         let version: u32 = connection.pragma_query_value(None, "user_version", |row| row.get(0)).unwrap();
         assert_eq!(version, STEPS.len() as u32);
+    }
+
+    #[test]
+    fn a_file_of_the_first_version_is_brought_up_to_date_with_what_is_in_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("queue.sqlite");
+        let old = Connection::open(&path).unwrap();
+        old.execute_batch(V1).unwrap();
+        old.execute_batch(
+            "INSERT INTO notes (state, routing_key, headers, body, queued_at, available_at, last_at) \
+             VALUES ('dead', 'received.a.b', '{}', x'00', 1, 1, 2); PRAGMA user_version = 1",
+        )
+        .unwrap();
+        drop(old);
+        let connection = open(&path, LIMIT).unwrap();
+        let replay: u32 = connection.query_row("SELECT replay FROM notes", [], |row| row.get(0)).unwrap();
+        assert_eq!(replay, 0);
     }
 
     #[test]
