@@ -38,7 +38,7 @@ use crate::support::{
 };
 
 /// Longer than anything here takes, also on a busy machine.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A queue of a test's own, and a folder for what the program writes.
 struct Queue {
@@ -399,8 +399,8 @@ async fn a_replayed_note_is_answered_anew_under_another_event_id(queue: Queue) {
     let broker = queue.open().await;
     let mut results = broker.subscribe("processed.#").await.unwrap();
     let script = || {
-        let broken = |_: &_, _: &_| Err(AsrError::Engine("on purpose".to_owned()));
-        Ok(Box::new(ScriptedTranscriber::default().then(broken).then_say("de", "Mein Internet geht nicht.")) as Box<_>)
+        let fails = |_: &_, _: &_| Err(AsrError::Engine("on purpose".to_owned()));
+        Ok(Box::new(ScriptedTranscriber::default().then(fails).then_say("de", "Mein Internet geht nicht.")) as Box<_>)
     };
     let stages = app::stages_on(&stages::config(), Pool::start(1, script).unwrap()).unwrap();
     let shutdown = Shutdown::default();
