@@ -37,6 +37,7 @@ pub mod models;
 
 // The process around them.
 pub mod app;
+pub mod bench;
 pub mod cli;
 pub mod config;
 pub mod shutdown;

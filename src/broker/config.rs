@@ -153,13 +153,13 @@ impl Config {
 
 /// Which implementation an address means.
 #[derive(Debug)]
-pub(super) enum Target<'url> {
+pub enum Target<'url> {
     Embedded(PathBuf),
     Amqp(&'url SecretString),
 }
 
 impl<'url> Target<'url> {
-    pub(super) fn of(url: Option<&'url SecretString>) -> Result<Self, BrokerError> {
+    pub fn of(url: Option<&'url SecretString>) -> Result<Self, BrokerError> {
         let Some(url) = url else { return Ok(Self::Embedded(EMBEDDED_PATH.into())) };
         let text = url.expose_secret();
         match text.split_once(':') {

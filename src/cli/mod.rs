@@ -1,6 +1,7 @@
 //! Owns the command line: what can be asked for, one file a command. Only here errors lose their type and become
 //! sentences and exit codes.
 
+mod bench;
 mod config;
 mod contract;
 mod dead_letters;
@@ -55,6 +56,8 @@ enum Command {
     Models(models::ModelsArgs),
     /// Check and measure a playbook.
     Playbook(playbook::PlaybookArgs),
+    /// Measure what the program carries, on a queue of its own.
+    Bench(bench::Arguments),
     /// Check and show the configuration.
     Config(config::Arguments),
     /// Print the wire contract.
@@ -105,6 +108,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Listen(arguments) => listen::run(arguments, config).await,
             Command::DeadLetters(arguments) => dead_letters::run(arguments, config).await,
             Command::Models(arguments) => models::run(&arguments, &config.models).await.map(|()| ExitCode::SUCCESS),
+            Command::Bench(arguments) => bench::run(arguments, config).await,
             Command::Playbook(arguments) => playbook::run(arguments, config.playbook.path.as_deref()),
             Command::Completions { .. } | Command::Contract(_) | Command::Config(_) => Ok(ExitCode::SUCCESS),
         }

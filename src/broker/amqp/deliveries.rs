@@ -10,12 +10,13 @@ use futures_util::{FutureExt, StreamExt};
 use jiff::Timestamp;
 use lapin::{
     Acker, Channel, Connection,
-    options::{BasicAckOptions, BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions},
+    options::{BasicConsumeOptions, BasicNackOptions, BasicQosOptions, BasicRejectOptions},
     types::FieldTable,
 };
 use tokio::{runtime::Handle, time::Instant};
 
 use super::{
+    acks::Acks,
     count::{Counted, Origin, Said, count},
     declare::declare,
     errors::{failed, within},
@@ -38,7 +39,7 @@ const MOVE_PAUSE_MAX: Duration = Duration::from_secs(10);
 pub(super) struct Consumer {
     lanes: Lanes,
     crashed: lapin::Consumer,
-    channel: Channel,
+    acks: Acks,
     connection: Arc<Connection>,
     link: Arc<Link>,
     publisher: Arc<Publisher>,
@@ -91,13 +92,14 @@ impl Consumer {
             let lanes = Lanes::open(&channel, prefetch).await?;
             let crashed = consume(&channel, topology::CRASHED_QUEUE, 1).await?;
             let connection = connection.clone();
-            Ok(Self { lanes, crashed, channel, connection, link, publisher, config: config.clone(), gone: false })
+            let acks = Acks::of(channel);
+            Ok(Self { lanes, crashed, acks, connection, link, publisher, config: config.clone(), gone: false })
         })
         .await
     }
 
     fn received(&self, delivery: lapin::message::Delivery, origin: Origin) -> NoteDelivery {
-        let acker = delivery.acker.clone();
+        let (acker, tag) = (delivery.acker.clone(), delivery.delivery_tag);
         let wire = from_wire(delivery);
         let said = Said {
             attempt: wire.internal.number(header::ATTEMPT).unwrap_or(1).max(1),
@@ -111,9 +113,10 @@ impl Consumer {
             counted: count(origin, said, &self.config),
             received_at: Timestamp::now(),
             acker: Some(acker),
+            tag,
             publisher: self.publisher.clone(),
             config: self.config.clone(),
-            channel: self.channel.clone(),
+            acks: self.acks.clone(),
         }
     }
 }
@@ -180,10 +183,11 @@ struct NoteDelivery {
     received_at: Timestamp,
     /// Taken when the note is settled.
     acker: Option<Acker>,
+    tag: u64,
     publisher: Arc<Publisher>,
     config: Arc<Config>,
-    /// Open as long as one of its deliveries can be settled.
-    channel: Channel,
+    /// Keeps the channel open as long as one of its deliveries can be settled.
+    acks: Acks,
 }
 
 #[async_trait]
@@ -260,7 +264,9 @@ impl Delivery for NoteDelivery {
         told(within("a note handed back", self.config.confirm_limit(), async {
             acker.nack(options).await.map_err(failed("take a note back"))
         }))
-        .await
+        .await?;
+        self.acks.settled_otherwise(self.tag);
+        Ok(())
     }
 }
 
@@ -319,11 +325,10 @@ impl NoteDelivery {
     }
 
     async fn ack(&mut self) -> Result<(), BrokerError> {
-        let Some(acker) = self.acker.take() else { return Err(not_ours()) };
-        told(within("an acknowledgement", self.config.confirm_limit(), async {
-            acker.ack(BasicAckOptions::default()).await.map_err(failed("take an acknowledgement"))
-        }))
-        .await
+        if !self.acker.take().is_some_and(|acker| acker.usable()) {
+            return Err(not_ours());
+        }
+        within("an acknowledgement", self.config.confirm_limit(), self.acks.ack(self.tag)).await
     }
 }
 
@@ -332,10 +337,11 @@ impl Drop for NoteDelivery {
     fn drop(&mut self) {
         let Some(acker) = self.acker.take().filter(Acker::usable) else { return };
         let Ok(runtime) = Handle::try_current() else { return };
-        let channel = self.channel.clone();
+        let (acks, tag) = (self.acks.clone(), self.tag);
         runtime.spawn(async move {
-            let _ = acker.reject(BasicRejectOptions { requeue: true }).await;
-            drop(channel);
+            if let Ok(true) = acker.reject(BasicRejectOptions { requeue: true }).await {
+                acks.settled_otherwise(tag);
+            }
         });
     }
 }

@@ -1,6 +1,6 @@
 //! Owns how much lies in the queues.
 
-use lapin::{Channel, Connection, options::QueueDeclareOptions, types::FieldTable};
+use lapin::{Channel, Connection, Queue, options::QueueDeclareOptions, types::FieldTable};
 
 use super::errors::failed;
 use crate::broker::{
@@ -22,10 +22,19 @@ pub(super) async fn depth(connection: &Connection, config: &Config) -> Result<De
     Ok(Depth { waiting, dead_letters: messages(&channel, topology::DEAD_LETTER_QUEUE).await? })
 }
 
+/// Consumers of the work queue.
+pub(super) async fn workers(connection: &Connection) -> Result<u32, BrokerError> {
+    let channel = connection.create_channel().await.map_err(failed("open a channel"))?;
+    Ok(counted(&channel, topology::WORK_QUEUE).await?.consumer_count())
+}
+
 async fn messages(channel: &Channel, queue: &str) -> Result<u64, BrokerError> {
-    let declared = channel
+    Ok(counted(channel, queue).await?.message_count().into())
+}
+
+async fn counted(channel: &Channel, queue: &str) -> Result<Queue, BrokerError> {
+    channel
         .queue_declare(queue.into(), QueueDeclareOptions::durable().passive(), FieldTable::default())
         .await
-        .map_err(failed("count a queue"))?;
-    Ok(declared.message_count().into())
+        .map_err(failed("count a queue"))
 }

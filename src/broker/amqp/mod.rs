@@ -6,6 +6,7 @@
 //! * `publisher`: confirmed publishing.
 //! * `count`: attempts, over several queues.
 //! * `deliveries`, `results`: consuming notes, subscribing to results.
+//! * `acks`: acknowledgements, many with one frame.
 //! * `letters`: going through the dead letters.
 //! * `inspect`: how much is in the queues.
 //! * `properties`: messages as AMQP carries them.
@@ -14,6 +15,7 @@
 //! There are two connections: RabbitMQ stops reading from one that publishes when it runs short of memory or disk, and
 //! acknowledgements must get through even then.
 
+mod acks;
 mod address;
 pub(crate) mod count;
 mod declare;
@@ -44,6 +46,11 @@ use super::{
     topology::{self, header},
 };
 
+/// The virtual host that an address names.
+pub fn virtual_host(url: &SecretString, config: &Config) -> Result<String, BrokerError> {
+    Ok(Address::parse(url, config)?.uri().vhost)
+}
+
 /// The queue on RabbitMQ.
 pub struct Amqp {
     consuming: Arc<Link>,
@@ -71,6 +78,12 @@ impl Amqp {
             config,
             address,
         })
+    }
+
+    /// How many workers consume the work queue, all processes counted.
+    pub async fn workers(&self) -> Result<u32, BrokerError> {
+        let connection = self.consuming.connection(self.config.connect_limit()).await?;
+        within("a count of its consumers", self.config.declare_limit(), inspect::workers(&connection)).await
     }
 }
 

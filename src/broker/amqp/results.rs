@@ -5,8 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use futures_util::StreamExt;
 use lapin::{
-    Connection,
-    message::Delivery,
+    Acker, Connection,
     options::{BasicAckOptions, BasicConsumeOptions, BasicQosOptions, QueueBindOptions, QueueDeclareOptions},
     types::{FieldTable, ShortString},
 };
@@ -16,14 +15,18 @@ use crate::broker::{BrokerError, Message, Subscription, topology};
 
 /// Messages on their way to a subscriber that has not asked for them yet. Bounds the memory of a slow one; the rest
 /// waits in its queue.
-const PREFETCH: u16 = 64;
+const PREFETCH: u16 = 256;
+/// So many are acknowledged together.
+const ACKNOWLEDGED_TOGETHER: u16 = PREFETCH / 4;
 
 pub(super) struct Subscribed {
     messages: lapin::Consumer,
     connection: Arc<Connection>,
     link: Arc<Link>,
-    /// Arrived, and not yet acknowledged: whoever stops waiting for that finds it here the next time.
-    arrived: Option<Delivery>,
+    /// Taken and not acknowledged yet.
+    taken: u16,
+    /// The last one taken.
+    last: Option<Acker>,
     gone: bool,
 }
 
@@ -53,7 +56,7 @@ impl Subscribed {
             .basic_consume(queue.name().clone(), "".into(), options, FieldTable::default())
             .await
             .map_err(failed("deliver results"))?;
-        Ok(Self { messages, connection, link, arrived: None, gone: false })
+        Ok(Self { messages, connection, link, taken: 0, last: None, gone: false })
     }
 }
 
@@ -63,19 +66,23 @@ impl Subscription for Subscribed {
         if self.gone {
             return Err(BrokerError::Lost("this subscription ended before".into()));
         }
-        if self.arrived.is_none() {
-            let arrived = tokio::select! {
-                arrived = self.messages.next() => arrived,
-                () = self.link.lost(&self.connection) => None,
-            };
-            self.gone = !matches!(arrived, Some(Ok(_)));
-            self.arrived = arrived.transpose().map_err(|error| BrokerError::Lost(Box::new(error)))?;
+        // Before anything is taken: whoever stops waiting meanwhile has nothing in hand that could be lost.
+        if self.taken >= ACKNOWLEDGED_TOGETHER
+            && let Some(acker) = &self.last
+        {
+            // Only makes room for the next ones; if it fails, what follows says why.
+            let _ = acker.ack(BasicAckOptions { multiple: true }).await;
+            self.taken = 0;
         }
-        if let Some(delivery) = &self.arrived {
-            // Only makes room for the next one; if it fails, the next call says why.
-            let _ = delivery.acker.ack(BasicAckOptions::default()).await;
-        }
-        let gone = || BrokerError::Lost("the connection is gone, or the broker cancelled the subscription".into());
-        self.arrived.take().map(|delivery| from_wire(delivery).message).ok_or_else(gone)
+        let arrived = tokio::select! {
+            arrived = self.messages.next() => arrived,
+            () = self.link.lost(&self.connection) => None,
+        };
+        self.gone = !matches!(arrived, Some(Ok(_)));
+        let lost = || BrokerError::Lost("the connection is gone, or the broker cancelled the subscription".into());
+        let delivery = arrived.ok_or_else(lost)?.map_err(|error| BrokerError::Lost(Box::new(error)))?;
+        self.taken += 1;
+        self.last = Some(delivery.acker.clone());
+        Ok(from_wire(delivery).message)
     }
 }

@@ -1,6 +1,6 @@
 //! Owns handing notes from the queue file to a worker, and taking back what becomes of them.
 
-use std::{sync::Arc, time::Duration};
+use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
@@ -16,12 +16,17 @@ use crate::{
     outcome::Settlement,
 };
 
+/// Notes that are handed out in one transaction, at most: a commit costs a flush of the disk, for one as for many.
+const TOGETHER_MAX: usize = 64;
+
 pub(super) struct Consumer {
     pub storage: Storage,
     pub config: Arc<Config>,
     pub owner: String,
     /// By lane, in the order in which they are asked.
     pub slots: [(Lane, Arc<Semaphore>); 4],
+    /// Handed out and not asked for yet, each with the slot that was free for it.
+    pub ready: VecDeque<(Handed, OwnedSemaphorePermit)>,
     pub changes: Changes,
     pub signal: Signal,
 }
@@ -30,59 +35,70 @@ pub(super) struct Consumer {
 impl Deliveries for Consumer {
     async fn next(&mut self) -> Result<Box<dyn Delivery>, BrokerError> {
         loop {
-            self.changes.mark_seen();
-            let mut slots: Vec<(Lane, OwnedSemaphorePermit)> = self.free_slots();
-            let lanes: Vec<Lane> = slots.iter().map(|(lane, _)| *lane).collect();
-            if let Some(handed) = self.claim(lanes).await? {
-                let taken = slots.iter().position(|(lane, _)| *lane == handed.claimed.lane);
-                let slot = taken.map(|index| slots.swap_remove(index).1);
+            if let Some((handed, slot)) = self.ready.pop_front() {
                 return Ok(Box::new(handed.begin(slot)));
             }
-            drop(slots);
-            self.changes.wait().await;
+            self.changes.mark_seen();
+            let mut slots = self.free_slots();
+            let handed = self.claim(slots.iter().map(|(lane, free)| (*lane, free.len())).collect()).await?;
+            if handed.is_empty() {
+                drop(slots);
+                self.changes.wait().await;
+            }
+            for handed in handed {
+                let free = slots.iter_mut().find(|(lane, _)| *lane == handed.claimed.lane);
+                // No more were claimed than were free.
+                self.ready.extend(free.and_then(|(_, free)| free.pop()).map(|slot| (handed, slot)));
+            }
         }
     }
 }
 
 impl Consumer {
-    /// One of each lane that has one left.
-    fn free_slots(&self) -> Vec<(Lane, OwnedSemaphorePermit)> {
-        let free = self.slots.iter().filter_map(|(lane, slots)| Some((*lane, slots.clone().try_acquire_owned().ok()?)));
-        free.collect()
+    /// What is left of each lane.
+    fn free_slots(&self) -> Vec<(Lane, Vec<OwnedSemaphorePermit>)> {
+        let free = |slots: &Arc<Semaphore>| {
+            std::iter::from_fn(|| slots.clone().try_acquire_owned().ok()).take(TOGETHER_MAX).collect()
+        };
+        self.slots.iter().map(|(lane, slots)| (*lane, free(slots))).collect()
     }
 
-    async fn claim(&self, lanes: Vec<Lane>) -> Result<Option<Handed>, BrokerError> {
-        let due = {
-            let lanes = lanes.clone();
-            self.storage.read(move |connection| notes::any_due(connection, &lanes, Timestamp::now())).await?
-        };
+    async fn claim(&self, wanted: Vec<(Lane, usize)>) -> Result<Vec<Handed>, BrokerError> {
+        let lanes: Vec<Lane> = wanted.iter().filter(|(_, count)| *count > 0).map(|(lane, _)| *lane).collect();
+        let due = self.storage.read(move |connection| notes::any_due(connection, &lanes, Timestamp::now())).await?;
         if !due {
-            return Ok(None);
+            return Ok(Vec::new());
         }
         let (owner, config) = (self.owner.clone(), self.config.clone());
         let (storage, signal) = (self.storage.clone(), self.signal.clone());
         self.storage
             .write(move |connection| {
-                let claimed = notes::claim(connection, &lanes, &owner, &config, Timestamp::now())?;
-                Ok(claimed.map(|claimed| Handed {
-                    held: Held { claim: Some(claimed.claim.clone()), storage, signal, begun: false },
+                let claimed = notes::claim(connection, &wanted, &owner, &config, Timestamp::now())?;
+                let hold = |claimed: Claimed| Handed {
+                    held: Held {
+                        claim: Some(claimed.claim.clone()),
+                        storage: storage.clone(),
+                        signal: signal.clone(),
+                        begun: false,
+                    },
                     claimed,
-                }))
+                };
+                Ok(claimed.into_iter().map(hold).collect())
             })
             .await
     }
 }
 
 /// A note on its way from the file to the worker.
-struct Handed {
+pub(super) struct Handed {
     held: Held,
     claimed: Claimed,
 }
 
 impl Handed {
-    fn begin(mut self, slot: Option<OwnedSemaphorePermit>) -> FileDelivery {
+    fn begin(mut self, slot: OwnedSemaphorePermit) -> FileDelivery {
         self.held.begun = true;
-        let freed = Freed { slot, signal: self.held.signal.clone() };
+        let freed = Freed { slot: Some(slot), signal: self.held.signal.clone() };
         FileDelivery { held: self.held, claimed: self.claimed, _freed: freed }
     }
 }

@@ -108,6 +108,7 @@ impl Broker for Embedded {
             config: self.config.clone(),
             owner: self.owner.clone(),
             slots: Lane::ALL.map(|lane| (lane, Arc::new(Semaphore::new(prefetch.of(lane).into())))),
+            ready: VecDeque::new(),
             changes: self.changes(&self.notes),
             signal: self.notes.clone(),
         }))

@@ -5,7 +5,7 @@
 //! is handed out, before any work on it starts: a crash counts.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, named_params, params};
+use rusqlite::{Connection, Row, named_params, params};
 
 use super::headers;
 use crate::broker::{Config, Depth, Lane, Message};
@@ -106,57 +106,58 @@ pub(super) fn any_due(connection: &Connection, lanes: &[Lane], now: Timestamp) -
     Ok(false)
 }
 
-/// Hands out a note of the first of these lanes that has one due: the one that is due for longest. One that used up its deliveries is marked as exhausted instead of
-/// being counted once more.
+/// Hands out up to so many notes of each lane, those first that are due for longest. One that used up its deliveries is
+/// marked as exhausted instead of being counted once more.
 pub(super) fn claim(
     connection: &Connection,
-    lanes: &[Lane],
+    wanted: &[(Lane, usize)],
     owner: &str,
     config: &Config,
     now: Timestamp,
-) -> rusqlite::Result<Option<Claimed>> {
+) -> rusqlite::Result<Vec<Claimed>> {
     connection
         .prepare_cached(
             "UPDATE notes SET state = 'waiting', owner = NULL, lease_until = NULL \
              WHERE state = 'leased' AND lease_until < ?1",
         )?
         .execute([millis(now)])?;
-    for lane in lanes {
-        if let Some(claimed) = claim_on(connection, *lane, owner, config, now)? {
-            return Ok(Some(claimed));
-        }
+    let mut claimed = Vec::new();
+    for (lane, limit) in wanted {
+        claimed.extend(claim_on(connection, *lane, *limit, owner, config, now)?);
     }
-    Ok(None)
+    Ok(claimed)
 }
 
 fn claim_on(
     connection: &Connection,
     lane: Lane,
+    limit: usize,
     owner: &str,
     config: &Config,
     now: Timestamp,
-) -> rusqlite::Result<Option<Claimed>> {
-    connection
+) -> rusqlite::Result<Vec<Claimed>> {
+    let mut claimed: Vec<(i64, Claimed)> = connection
         .prepare_cached(
             "UPDATE notes SET state = 'leased', owner = :owner, token = token + 1, lease_until = :lease_until, \
              first_at = COALESCE(first_at, :now), \
              exhausted = exhausted OR deliveries >= :deliveries_max, \
              attempt = attempt + NOT (exhausted OR deliveries >= :deliveries_max), \
              deliveries = deliveries + NOT (exhausted OR deliveries >= :deliveries_max) \
-             WHERE seq = (SELECT seq FROM notes WHERE state = 'waiting' AND lane = :lane AND available_at <= :now \
-             ORDER BY available_at, seq LIMIT 1) \
+             WHERE seq IN (SELECT seq FROM notes WHERE state = 'waiting' AND lane = :lane AND available_at <= :now \
+             ORDER BY available_at, seq LIMIT :limit) \
              RETURNING *",
         )?
-        .query_row(
+        .query_map(
             named_params! {
                 ":owner": owner,
                 ":lane": lane.as_str(),
                 ":lease_until": lease_until(config, now),
                 ":now": millis(now),
                 ":deliveries_max": config.deliveries_max,
+                ":limit": i64::try_from(limit).unwrap_or(i64::MAX),
             },
             |row| {
-                Ok(Claimed {
+                let claimed = Claimed {
                     claim: Claim { seq: row.get("seq")?, owner: owner.to_owned(), token: row.get("token")? },
                     message: message(row)?,
                     lane,
@@ -165,10 +166,14 @@ fn claim_on(
                     exhausted: row.get("exhausted")?,
                     queued_at: timestamp(row, "queued_at")?,
                     replay: row.get("replay")?,
-                })
+                };
+                Ok((row.get("available_at")?, claimed))
             },
-        )
-        .optional()
+        )?
+        .collect::<rusqlite::Result<_>>()?;
+    // What is returned comes in no particular order.
+    claimed.sort_by_key(|(available_at, claimed)| (*available_at, claimed.claim.seq));
+    Ok(claimed.into_iter().map(|(_, claimed)| claimed).collect())
 }
 
 /// Each of these answers whether the claim still held.
@@ -316,7 +321,7 @@ mod tests {
         let now = Timestamp::now();
         let message = Message::event(uuid::Uuid::new_v4(), "note".to_owned(), "received.a.b".to_owned(), Vec::new());
         submit(&connection, &message, Lane::Regular, &config, now).unwrap();
-        let lost = claim(&connection, &Lane::ALL, "one", &config, now).unwrap().unwrap();
+        let lost = claim(&connection, &[(Lane::Regular, 1)], "one", &config, now).unwrap().remove(0);
         let later = now + Duration::from_secs(29);
         assert!(!any_due(&connection, &Lane::ALL, later).unwrap());
         upkeep(&connection, "one", &config, later).unwrap();
@@ -324,7 +329,7 @@ mod tests {
         assert!(!any_due(&connection, &Lane::ALL, later).unwrap(), "the lease was renewed");
         let later = later + Duration::from_secs(2);
         // Even the same process is somebody else at its next hand-out.
-        let held = claim(&connection, &Lane::ALL, "one", &config, later).unwrap().unwrap();
+        let held = claim(&connection, &[(Lane::Regular, 1)], "one", &config, later).unwrap().remove(0);
         assert_eq!((lost.attempt, held.attempt), (1, 2));
         assert!(!lost.claim.ack(&connection).unwrap());
         assert!(!lost.claim.retry(&connection, Lane::Regular, later, "internal_error").unwrap());
@@ -333,5 +338,28 @@ mod tests {
         assert_eq!(depth(&connection).unwrap(), Depth::default());
         assert!(held.claim.ack(&connection).unwrap());
         assert!(!held.claim.ack(&connection).unwrap(), "settled once");
+    }
+
+    #[test]
+    fn notes_handed_out_together_come_in_the_order_in_which_they_are_due() {
+        let folder = tempfile::tempdir().unwrap();
+        let connection = schema::open(&folder.path().join("queue.sqlite"), Duration::from_secs(5)).unwrap();
+        let (config, now) = (Config::default(), Timestamp::now());
+        let submit_at = |name: &str, at: Timestamp| {
+            let id = uuid::Uuid::new_v4();
+            let message = Message::event(id, name.to_owned(), "received.a.b".to_owned(), Vec::new());
+            submit(&connection, &message, &config, at).unwrap();
+        };
+        submit_at("second", now - Duration::from_secs(1));
+        submit_at("third", now - Duration::from_secs(1));
+        submit_at("first", now - Duration::from_secs(2));
+        submit_at("later", now + Duration::from_secs(1));
+        let mut handed_out = |limit| {
+            let claimed = claim(&connection, "one", &config, now, limit).unwrap();
+            claimed.into_iter().filter_map(|claimed| claimed.message.correlation_id).collect::<Vec<_>>()
+        };
+        assert_eq!(handed_out(2), ["first", "second"]);
+        assert_eq!(handed_out(9), ["third"]);
+        assert!(handed_out(9).is_empty());
     }
 }

@@ -20,7 +20,7 @@ use tokio::sync::oneshot;
 use super::schema::storage as unusable;
 use crate::broker::BrokerError;
 
-/// Writing jobs that share a transaction, at most. Bounds how long the first of them waits.
+/// Jobs that are taken at a time, the writing ones into one transaction, at most. Bounds how long the first of them waits.
 const BATCH_MAX: usize = 256;
 
 /// A handle to the thread. Cheap to clone; the thread ends on [`Storage::stop`] or with the last handle.
@@ -167,27 +167,27 @@ impl Thread {
                 Err(mpsc::RecvTimeoutError::Timeout) => continue,
                 Err(mpsc::RecvTimeoutError::Disconnected) => return,
             };
-            let mut writes = Vec::new();
+            // Reads come after the writes that wait with them: whoever reads has no answer to later writes yet, and a
+            // read in between would cost a commit of its own.
+            let (mut writes, mut reads, mut stop) = (Vec::new(), Vec::new(), false);
             while let Some(request) = next.take() {
                 match request {
-                    Request::Write(work) => {
-                        writes.push(work);
-                        if writes.len() < BATCH_MAX {
-                            next = self.inbox.try_recv().ok();
-                        }
-                    }
-                    Request::Read(work) => {
-                        self.commit(std::mem::take(&mut writes));
-                        let (_, reply) = work(Ok(&self.connection));
-                        reply(None);
-                    }
-                    Request::Stop => {
-                        self.commit(std::mem::take(&mut writes));
-                        return;
-                    }
+                    Request::Write(work) => writes.push(work),
+                    Request::Read(work) => reads.push(work),
+                    Request::Stop => stop = true,
+                }
+                if !stop && writes.len() + reads.len() < BATCH_MAX {
+                    next = self.inbox.try_recv().ok();
                 }
             }
             self.commit(writes);
+            for work in reads {
+                let (_, reply) = work(Ok(&self.connection));
+                reply(None);
+            }
+            if stop {
+                return;
+            }
         }
     }
 

@@ -1,0 +1,48 @@
+//! Owns measuring the program's own plumbing: how many notes it carries, and whether it can do so for ever.
+//!
+//! * [`plumbing`]: notes a second, and the time that everything but recognition adds to a note.
+//! * [`soak`]: memory, file descriptors and threads over many notes, with failures mixed in.
+//! * [`rig`]: a worker on a queue that is nobody else's; `flight`: the notes on their way through it.
+//! * [`script`]: what is said instead of a model. `proc`: what the kernel says about this process.
+//!
+//! Everything here goes the way that notes go in production, worker loop, broker and contract included, and counts a
+//! note only when its event has arrived at a subscriber. It knows nothing of the insides of what it measures.
+
+pub mod flight;
+pub mod plumbing;
+mod proc;
+mod rig;
+mod script;
+mod traffic;
+
+use crate::{app::StartError, asr::AsrError, broker::BrokerError, config::SecretError};
+
+/// Why nothing was measured. Each text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum BenchError {
+    #[error(
+        "the virtual host {name:?} is not for benches, whose notes would be answered as if customers had sent them: \
+         name one in broker.url that has `bench` or `test` in its name"
+    )]
+    NotForBenches { name: String },
+    #[error("the queue is in use ({waiting} notes wait, {workers} workers consume it): use a virtual host of its own")]
+    InUse { waiting: u64, workers: u32 },
+    #[error("no folder for the queue of the bench could be made beside the configured one")]
+    Folder(#[source] std::io::Error),
+    #[error("a clip cannot be read")]
+    Clip(#[source] std::io::Error),
+    #[error("the results stopped coming in")]
+    Subscription(#[source] BrokerError),
+    #[error("what this process uses cannot be read from /proc/self")]
+    Proc(#[source] std::io::Error),
+    #[error("a note was queued and never answered, or refused by the queue: {unanswered} unanswered, {refused} refused")]
+    Lost { unanswered: u64, refused: u64 },
+    #[error(transparent)]
+    Broker(#[from] BrokerError),
+    #[error(transparent)]
+    Start(#[from] StartError),
+    #[error("the scripted recogniser could not start")]
+    Engine(#[from] AsrError),
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+}

@@ -1,0 +1,65 @@
+//! Owns what the kernel says about this process, on Linux: processor time, memory, file descriptors, threads.
+
+use std::{fs, io, time::Duration};
+
+use serde::Serialize;
+
+/// The unit of processor times in /proc, the same on all common platforms.
+const TICKS_PER_S: f64 = 100.0;
+
+/// What the process holds at one moment.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Holdings {
+    /// Resident memory.
+    pub memory_bytes: u64,
+    pub file_descriptors: u64,
+    pub threads: u64,
+}
+
+impl Holdings {
+    pub(super) fn read() -> io::Result<Self> {
+        let status = fs::read_to_string("/proc/self/status")?;
+        let number = |name: &str| {
+            let line = status.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(':'));
+            let number = line.and_then(|line| line.split_whitespace().next()?.parse().ok());
+            number.ok_or_else(|| io::Error::new(io::ErrorKind::InvalidData, name.to_owned()))
+        };
+        Ok(Self {
+            memory_bytes: number("VmRSS")? * 1024,
+            // The one that reads the folder is among them, every time.
+            file_descriptors: fs::read_dir("/proc/self/fd")?.count() as u64,
+            threads: number("Threads")?,
+        })
+    }
+}
+
+/// The processor time that the process has used so far, in user mode and in the kernel.
+pub(super) fn processor_time() -> io::Result<Duration> {
+    // The second field is the program's name in parentheses, which may hold anything.
+    const USER_AND_SYSTEM: std::ops::Range<usize> = 11..13;
+    let stat = fs::read_to_string("/proc/self/stat")?;
+    let fields: Vec<&str> = stat.rsplit(')').next().unwrap_or_default().split_whitespace().collect();
+    let times = fields.get(USER_AND_SYSTEM).unwrap_or_default();
+    let ticks: Option<u64> = times.iter().map(|field| field.parse::<u64>().ok()).sum();
+    let ticks = ticks.filter(|_| times.len() == 2).ok_or(io::ErrorKind::InvalidData)?;
+    Ok(Duration::from_secs_f64(ticks as f64 / TICKS_PER_S))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_open_file_and_a_thread_are_seen_and_time_passes() {
+        let before = Holdings::read().unwrap();
+        let file = fs::File::open("/proc/self/stat").unwrap();
+        let with_file = Holdings::read().unwrap();
+        assert!(before.memory_bytes > 100_000 && before.threads >= 1, "{before:?}");
+        assert!(with_file.file_descriptors > 0, "{with_file:?}");
+        drop(file);
+        let begun = processor_time().unwrap();
+        while processor_time().unwrap() < begun + Duration::from_millis(30) {
+            std::hint::black_box((0..10_000).sum::<u64>());
+        }
+    }
+}

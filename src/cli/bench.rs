@@ -1,0 +1,102 @@
+//! `sprachpost bench`: how much the program carries, and whether it can do so for long.
+
+use std::process::ExitCode;
+
+use clap::{Args, Subcommand};
+
+use crate::{
+    bench::{flight::Figures, plumbing},
+    config::Config,
+    telemetry,
+};
+
+#[derive(Debug, Args)]
+pub struct Arguments {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(Debug, Subcommand)]
+enum What {
+    /// How many notes a second the plumbing carries, and how much time it adds to a note.
+    ///
+    /// Everything runs as it does in `serve`, but for recognition: notes are published and confirmed, handed to a
+    /// worker, parsed, decoded, understood, answered by an event that is published and confirmed, and acknowledged. A
+    /// note counts when its event has arrived at a subscriber. The recogniser is a script that answers at once, and
+    /// each note carries 20 ms of uncompressed audio, so that fetching, decoding and looking for speech cost next to
+    /// nothing; no speech model is needed. Producer, worker and subscriber share this process.
+    ///
+    /// It measures twice: as fast as it goes, with a bounded number of notes on their way; then on a fixed schedule of
+    /// half as many a second, where a note's time counts from when it was due, whatever kept it from leaving.
+    ///
+    /// No note of yours is touched. On the embedded queue it works in a new file beside the configured one. On
+    /// RabbitMQ it refuses a virtual host (the path of `broker.url`) that has neither `bench` nor `test` in its name,
+    /// in which notes wait or a worker works. Whoever subscribes to results there sees those of the tenant `bench`.
+    Plumbing(PlumbingArguments),
+}
+
+#[derive(Debug, Args)]
+struct PlumbingArguments {
+    /// Seconds of each of the two measurements.
+    #[arg(long, default_value_t = 10.0, value_name = "SECONDS", value_parser = positive)]
+    seconds: f64,
+    /// End each measurement after so many notes, if that is earlier.
+    #[arg(long, default_value_t = 1_000_000, value_name = "NOTES", value_parser = clap::value_parser!(u64).range(1..))]
+    notes: u64,
+    /// Notes on their way at a time in the first measurement; the worker has as many slots, so that they are no bound.
+    #[arg(long, default_value_t = 192, value_name = "NOTES", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    in_flight: u16,
+    /// Notes a second in the second measurement; half of what the first one found if not given.
+    #[arg(long, value_name = "NOTES", value_parser = positive)]
+    rate: Option<f64>,
+    /// Print the figures as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
+fn positive(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
+        _ => Err("it has to be a number greater than 0".to_owned()),
+    }
+}
+
+pub async fn run(arguments: Arguments, config: Config) -> anyhow::Result<ExitCode> {
+    telemetry::start_logging(&telemetry::Config { level: "warn".to_owned(), ..config.log.clone() })?;
+    match arguments.what {
+        What::Plumbing(arguments) => plumbing(&arguments, config).await,
+    }
+}
+
+async fn plumbing(arguments: &PlumbingArguments, config: Config) -> anyhow::Result<ExitCode> {
+    let plan = plumbing::Plan {
+        seconds: arguments.seconds,
+        notes_max: arguments.notes,
+        in_flight: arguments.in_flight,
+        rate: arguments.rate,
+    };
+    let measured = plumbing::run(config, &plan).await?;
+    if arguments.json {
+        println!("{}", serde_json::to_string(&measured)?);
+    } else {
+        println!("plumbing on: {}, {} slots, recognition scripted", measured.broker, measured.slots);
+        println!("{:22}{:>9}{:>9}{:>9}{:>9}{:>9}{:>11}", "", "notes/s", "p50 ms", "p90 ms", "p99 ms", "max ms", "in flight");
+        print_row("as fast as it goes", &measured.throughput);
+        print_row(&format!("at {:.0} notes/s", measured.rate), &measured.latency);
+        println!("processor time of this process: {:.0} µs a note at full speed", measured.processor_us_per_note);
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn print_row(what: &str, figures: &Figures) {
+    let latency = figures.latency_ms;
+    println!(
+        "{what:22}{:>9.0}{:>9.1}{:>9.1}{:>9.1}{:>9.1}{:>11}",
+        figures.notes_per_s,
+        latency.p50,
+        latency.p90,
+        latency.p99,
+        latency.max,
+        format!("{:.0} ({})", figures.in_flight.mean, figures.in_flight.max)
+    );
+}
