@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test check models setup release deny
+.PHONY: help demo test soak check models setup release deny
 
 # rustup's programs are found even in a shell that has not read their setting yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -37,6 +37,12 @@ test: ## All tests: real model, real broker
 	@$(TARGET)/debug/sprachpost models pull
 	$(step) "Testing"
 	@cargo test --locked
+
+SOAK_S ?= 180
+soak: ## Notes and failures for SOAK_S seconds (180) on both queues: do memory, descriptors, threads stay?
+	@scripts/setup build broker
+	$(step) "Soaking both queues for $(SOAK_S) s"
+	@SPRACHPOST_SOAK_S=$(SOAK_S) cargo test --locked --test suite bench::soak -- --nocapture
 
 check: deny ## Formatting, lints, documentation, licences and advisories of dependencies
 	@scripts/setup build

@@ -3,6 +3,7 @@
 
 mod asr;
 mod audio;
+mod bench;
 mod broker;
 mod cli;
 mod contract;

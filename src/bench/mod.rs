@@ -2,19 +2,22 @@
 //!
 //! * [`plumbing`]: notes a second, and the time that everything but recognition adds to a note.
 //! * [`soak`]: memory, file descriptors and threads over many notes, with failures mixed in.
-//! * [`rig`]: a worker on a queue that is nobody else's; `flight`: the notes on their way through it.
-//! * [`script`]: what is said instead of a model. `proc`: what the kernel says about this process.
+//! * `rig`: a worker on a queue that is nobody else's; `traffic`, `flight`: the notes on their way through it.
+//! * `script`: the notes, and what is heard in them without a model.
+//! * `proc`: what the kernel says about this process.
 //!
 //! Everything here goes the way that notes go in production, worker loop, broker and contract included, and counts a
 //! note only when its event has arrived at a subscriber. It knows nothing of the insides of what it measures.
 
-pub mod flight;
+mod flight;
 pub mod plumbing;
 mod proc;
 mod rig;
 mod script;
+pub mod soak;
 mod traffic;
 
+pub use self::{flight::Figures, proc::Holdings};
 use crate::{app::StartError, asr::AsrError, broker::BrokerError, config::SecretError};
 
 /// Why nothing was measured. Each text says what to do.
@@ -29,13 +32,13 @@ pub enum BenchError {
     InUse { waiting: u64, workers: u32 },
     #[error("no folder for the queue of the bench could be made beside the configured one")]
     Folder(#[source] std::io::Error),
-    #[error("a clip cannot be read")]
-    Clip(#[source] std::io::Error),
+    #[error("{answered} notes were answered, and only from {wanted} on it can be said what stays: soak for longer")]
+    TooShort { answered: u64, wanted: u64 },
     #[error("the results stopped coming in")]
     Subscription(#[source] BrokerError),
     #[error("what this process uses cannot be read from /proc/self")]
     Proc(#[source] std::io::Error),
-    #[error("a note was queued and never answered, or refused by the queue: {unanswered} unanswered, {refused} refused")]
+    #[error("notes went missing: {unanswered} were not answered in time, {refused} were refused by the queue")]
     Lost { unanswered: u64, refused: u64 },
     #[error(transparent)]
     Broker(#[from] BrokerError),

@@ -17,10 +17,10 @@ use super::{
     flight::Figures,
     proc,
     rig::Rig,
-    script::{self, Script},
+    script::{self, Failures, Script},
     traffic::Traffic,
 };
-use crate::config::Config;
+use crate::{app, config::Config};
 
 /// How much is measured.
 #[derive(Debug, Clone)]
@@ -62,7 +62,8 @@ const TICK: Duration = Duration::from_micros(500);
 pub async fn run(mut config: Config, plan: &Plan) -> Result<Measured, BenchError> {
     config.speech = script::speech();
     config.broker.publishes_max = config.broker.publishes_max.max(plan.in_flight);
-    let rig = Rig::start(&config, script::pool(plan.in_flight.into(), 0)?).await?;
+    let pool = script::pool(plan.in_flight.into(), &Arc::new(Failures::none()))?;
+    let rig = Rig::start(&config, app::stages_on(&config, pool)?).await?;
     let measured = measure(&rig, plan).await;
     rig.stop().await;
     measured
@@ -82,7 +83,8 @@ async fn measure(rig: &Rig, plan: &Plan) -> Result<Measured, BenchError> {
 /// One phase: at this rate, or as fast as it goes.
 async fn phase(rig: &Rig, plan: &Plan, rate: Option<f64>) -> Result<Figures, BenchError> {
     let traffic = Traffic::open(&rig.broker).await?;
-    let mut sender = Sender { plan, script: Script::new(), traffic: &traffic, started: Instant::now(), sent: 0, warm_at: None };
+    let mut sender =
+        Sender { plan, script: Script::new(), traffic: &traffic, started: Instant::now(), sent: 0, warm_at: None };
     match rate {
         None => sender.as_fast_as_possible().await,
         Some(rate) => sender.on_schedule(rate).await,

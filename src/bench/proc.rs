@@ -31,6 +31,22 @@ impl Holdings {
             threads: number("Threads")?,
         })
     }
+
+    /// The larger of each.
+    pub(super) fn most(self, other: Self) -> Self {
+        Self {
+            memory_bytes: self.memory_bytes.max(other.memory_bytes),
+            file_descriptors: self.file_descriptors.max(other.file_descriptors),
+            threads: self.threads.max(other.threads),
+        }
+    }
+
+    /// Whether none of it is more than `growth` above `base`.
+    pub(super) fn within(self, base: Self, growth: Self) -> bool {
+        self.memory_bytes <= base.memory_bytes + growth.memory_bytes
+            && self.file_descriptors <= base.file_descriptors + growth.file_descriptors
+            && self.threads <= base.threads + growth.threads
+    }
 }
 
 /// The processor time that the process has used so far, in user mode and in the kernel.

@@ -15,14 +15,13 @@ use tokio::task::JoinHandle;
 
 use super::BenchError;
 use crate::{
-    app,
-    asr::pool::Pool,
     broker::{
         self, Broker,
         amqp::{Amqp, virtual_host},
         config::Target,
     },
     config::Config,
+    pipeline::Stages,
     shutdown::Shutdown,
     worker,
 };
@@ -40,12 +39,12 @@ pub(super) struct Rig {
 }
 
 impl Rig {
-    /// Starts a worker on `pool`. On RabbitMQ the producer has connections of its own, as it has in production; the
+    /// Starts a worker with these stages. On RabbitMQ the producer has connections of its own, as it has in production; the
     /// embedded queue is shared within one process, as there.
     ///
     /// # Errors
     /// Where the queue may be somebody's; nothing was put into it then.
-    pub(super) async fn start(config: &Config, pool: Pool) -> Result<Self, BenchError> {
+    pub(super) async fn start(config: &Config, stages: Arc<Stages>) -> Result<Self, BenchError> {
         let address = config.broker.address()?;
         let (kind, broker, working, folder) = match Target::of(address.as_ref())? {
             Target::Embedded(path) => {
@@ -57,7 +56,6 @@ impl Rig {
                 ("RabbitMQ", broker, working, None)
             }
         };
-        let stages = app::stages_on(config, pool)?;
         let shutdown = Shutdown::default();
         let running = worker::run(Arc::clone(&working), stages, config.worker.clone(), shutdown.clone());
         Ok(Self { kind, broker, working, worker: tokio::spawn(running), shutdown, _folder: folder })
@@ -76,7 +74,8 @@ impl Rig {
 }
 
 async fn own_file(configured: &Path, config: &Config) -> Result<(Arc<dyn Broker>, TempDir), BenchError> {
-    let beside = configured.parent().filter(|path| !path.as_os_str().is_empty()).map_or(PathBuf::from("."), Path::to_owned);
+    let beside =
+        configured.parent().filter(|path| !path.as_os_str().is_empty()).map_or(PathBuf::from("."), Path::to_owned);
     std::fs::create_dir_all(&beside).map_err(BenchError::Folder)?;
     let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(beside).map_err(BenchError::Folder)?;
     let url = SecretString::from(format!("embedded:{}", folder.path().join("queue.sqlite").display()));

@@ -16,7 +16,7 @@ use crate::{
     audio::{SAMPLE_RATE_HZ, speech},
     broker::Message,
     event::envelope::{PROCESSED_V1, Received, received_message},
-    note::{AudioSource, Channel, Tenant, VoiceNote},
+    note::{AudioSource, Channel, NoteId, Tenant, VoiceNote},
     private::Private,
 };
 
@@ -25,16 +25,15 @@ const SENTENCE: &str = "Mein Internet geht nicht mehr.";
 /// Samples of one byte each: 20 ms.
 const SAMPLES: u32 = SAMPLE_RATE_HZ / 50;
 /// The tenant of all notes of benches.
-pub const TENANT: &str = "bench";
+const TENANT: &str = "bench";
 
-/// Slots that answer at once. Of each `fail_every` recognitions one fails, in a way that may pass; 0: none.
-pub fn pool(slots: usize, fail_every: u64) -> Result<Pool, AsrError> {
-    let count = Arc::new(AtomicU64::new(0));
+/// Slots that answer at once, or fail in a way that may pass.
+pub(super) fn pool(slots: usize, failures: &Arc<Failures>) -> Result<Pool, AsrError> {
+    let failures = Arc::clone(failures);
     Pool::start(slots, move || {
-        let count = Arc::clone(&count);
+        let failures = Arc::clone(&failures);
         let engine = ScriptedTranscriber::always(move |pcm| {
-            let number = count.fetch_add(1, Ordering::Relaxed) + 1;
-            if fail_every > 0 && number.is_multiple_of(fail_every) {
+            if failures.is_next() {
                 return Err(AsrError::Engine("a failure of the bench's script".to_owned()));
             }
             Ok(ScriptedTranscriber::confident(pcm, "de", Private::new(SENTENCE)))
@@ -43,15 +42,42 @@ pub fn pool(slots: usize, fail_every: u64) -> Result<Pool, AsrError> {
     })
 }
 
+/// Which recognitions fail.
+#[derive(Debug, Default)]
+pub(super) struct Failures {
+    /// One in so many; 0: none.
+    every: u64,
+    recognitions: AtomicU64,
+}
+
+impl Failures {
+    pub(super) fn none() -> Self {
+        Self::default()
+    }
+
+    pub(super) fn one_in(every: u64) -> Self {
+        Self { every, ..Self::default() }
+    }
+
+    fn is_next(&self) -> bool {
+        let number = self.recognitions.fetch_add(1, Ordering::Relaxed) + 1;
+        self.every > 0 && number.is_multiple_of(self.every)
+    }
+
+    /// How many there were so far.
+    pub(super) fn made(&self) -> u64 {
+        self.recognitions.load(Ordering::Relaxed).checked_div(self.every).unwrap_or(0)
+    }
+}
+
 /// Lets every sound pass as speech: the notes of a bench hold none.
-#[must_use]
-pub fn speech() -> speech::Config {
+pub(super) fn speech() -> speech::Config {
     speech::Config { silence_dbfs: f32::NEG_INFINITY, score_min: 0.0, speech_s_min: 0.0 }
 }
 
 /// One note of a bench, as a producer sends it.
 #[derive(Debug, Clone)]
-pub struct Script {
+pub(super) struct Script {
     tenant: Tenant,
     run: String,
     sound: String,
@@ -59,18 +85,14 @@ pub struct Script {
 
 /// What is sent, and the id of the event that answers it.
 #[derive(Debug)]
-pub struct Sent {
+pub(super) struct Sent {
     pub message: Message,
     pub event_id: String,
 }
 
 impl Script {
     /// Notes whose ids differ from those of every other run.
-    ///
-    /// # Panics
-    /// Never: [`TENANT`] is a name that a tenant may have.
-    #[must_use]
-    pub fn new() -> Self {
+    pub(super) fn new() -> Self {
         Self {
             tenant: TENANT.parse().expect("a name of lower-case letters"),
             run: uuid::Uuid::new_v4().to_string(),
@@ -79,20 +101,25 @@ impl Script {
     }
 
     /// The note with this number.
-    #[must_use]
-    pub fn note(&self, number: u64) -> Sent {
+    pub(super) fn note(&self, number: u64) -> Sent {
         self.sent(number, self.sound.clone())
     }
 
     /// One whose audio nobody can decode.
-    #[must_use]
-    pub fn broken(&self, number: u64) -> Sent {
+    pub(super) fn broken(&self, number: u64) -> Sent {
         self.sent(number, BASE64_STANDARD.encode("no audio"))
     }
 
+    /// A message that is no note.
+    pub(super) fn no_note(&self, number: u64) -> Sent {
+        let mut sent = self.broken(number);
+        sent.message.body = format!("no note {}-{number}", self.run).into_bytes();
+        sent.event_id = NoteId::of_unreadable(&sent.message.body).event_id(PROCESSED_V1).to_string();
+        sent
+    }
+
     /// One with this audio file.
-    #[must_use]
-    pub fn clip(&self, number: u64, audio: &[u8]) -> Sent {
+    pub(super) fn clip(&self, number: u64, audio: &[u8]) -> Sent {
         self.sent(number, BASE64_STANDARD.encode(audio))
     }
 
@@ -103,12 +130,6 @@ impl Script {
         let event_id = note.id().event_id(PROCESSED_V1).to_string();
         let message = received_message(&Received { note, traceparent: None }, Timestamp::now());
         Sent { message, event_id }
-    }
-}
-
-impl Default for Script {
-    fn default() -> Self {
-        Self::new()
     }
 }
 

@@ -1,11 +1,13 @@
 //! `sprachpost bench`: how much the program carries, and whether it can do so for long.
 
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
+use anyhow::Context;
 use clap::{Args, Subcommand};
 
+use super::NOT_PROCESSED;
 use crate::{
-    bench::{flight::Figures, plumbing},
+    bench::{Figures, Holdings, plumbing, soak},
     config::Config,
     telemetry,
 };
@@ -33,6 +35,15 @@ enum What {
     /// RabbitMQ it refuses a virtual host (the path of `broker.url`) that has neither `bench` nor `test` in its name,
     /// in which notes wait or a worker works. Whoever subscribes to results there sees those of the tenant `bench`.
     Plumbing(PlumbingArguments),
+    /// Whether memory, file descriptors and threads stay the same over many notes.
+    ///
+    /// Notes go through a worker as in `bench plumbing`, on such a queue of its own; one in ten has broken audio, one
+    /// in fifty is no note at all, and one recognition in twenty fails once. From the hundredth note on, what the
+    /// process holds must not grow, and every note must be answered. With audio files, the configured speech model
+    /// hears them over and over, as fast as it goes, and the twentieth note is where it begins.
+    ///
+    /// What is no note ends with the dead letters of the virtual host. Exit code 1: it grew.
+    Soak(SoakArguments),
 }
 
 #[derive(Debug, Args)]
@@ -54,6 +65,22 @@ struct PlumbingArguments {
     json: bool,
 }
 
+#[derive(Debug, Args)]
+struct SoakArguments {
+    /// Audio files for the speech model to hear; without any, recognition is scripted.
+    #[arg(value_name = "FILE")]
+    clips: Vec<PathBuf>,
+    /// How long notes are sent.
+    #[arg(long, default_value_t = 180.0, value_name = "SECONDS", value_parser = positive)]
+    seconds: f64,
+    /// Notes a second, without audio files.
+    #[arg(long, default_value_t = 200.0, value_name = "NOTES", value_parser = positive)]
+    rate: f64,
+    /// Print what was seen as one JSON object.
+    #[arg(long)]
+    json: bool,
+}
+
 fn positive(text: &str) -> Result<f64, String> {
     match text.parse::<f64>() {
         Ok(value) if value.is_finite() && value > 0.0 => Ok(value),
@@ -62,9 +89,12 @@ fn positive(text: &str) -> Result<f64, String> {
 }
 
 pub async fn run(arguments: Arguments, config: Config) -> anyhow::Result<ExitCode> {
-    telemetry::start_logging(&telemetry::Config { level: "warn".to_owned(), ..config.log.clone() })?;
+    // Each note's fate is in the figures; a log of them would be measured with the rest.
+    let level = "warn,sprachpost::worker=error".to_owned();
+    telemetry::start_logging(&telemetry::Config { level, ..config.log.clone() })?;
     match arguments.what {
         What::Plumbing(arguments) => plumbing(&arguments, config).await,
+        What::Soak(arguments) => soak(&arguments, config).await,
     }
 }
 
@@ -80,7 +110,10 @@ async fn plumbing(arguments: &PlumbingArguments, config: Config) -> anyhow::Resu
         println!("{}", serde_json::to_string(&measured)?);
     } else {
         println!("plumbing on: {}, {} slots, recognition scripted", measured.broker, measured.slots);
-        println!("{:22}{:>9}{:>9}{:>9}{:>9}{:>9}{:>11}", "", "notes/s", "p50 ms", "p90 ms", "p99 ms", "max ms", "in flight");
+        println!(
+            "{:22}{:>9}{:>9}{:>9}{:>9}{:>9}{:>11}",
+            "", "notes/s", "p50 ms", "p90 ms", "p99 ms", "max ms", "in flight"
+        );
         print_row("as fast as it goes", &measured.throughput);
         print_row(&format!("at {:.0} notes/s", measured.rate), &measured.latency);
         println!("processor time of this process: {:.0} µs a note at full speed", measured.processor_us_per_note);
@@ -99,4 +132,28 @@ fn print_row(what: &str, figures: &Figures) {
         latency.max,
         format!("{:.0} ({})", figures.in_flight.mean, figures.in_flight.max)
     );
+}
+
+async fn soak(arguments: &SoakArguments, config: Config) -> anyhow::Result<ExitCode> {
+    let read = |path: &PathBuf| std::fs::read(path).with_context(|| format!("cannot read {}", path.display()));
+    let clips = arguments.clips.iter().map(read).collect::<anyhow::Result<_>>()?;
+    let soaked = soak::run(config, &soak::Plan { seconds: arguments.seconds, rate: arguments.rate, clips }).await?;
+    if arguments.json {
+        println!("{}", serde_json::to_string(&soaked)?);
+    } else {
+        println!("soak on: {}, {} notes in {:.0} s", soaked.broker, soaked.figures.notes, soaked.figures.seconds);
+        let outcomes = soaked.figures.outcomes.iter().map(|(outcome, notes)| format!("{notes} {outcome}"));
+        println!("outcomes: {}; {} recognitions failed", outcomes.collect::<Vec<_>>().join(", "), soaked.failures);
+        println!("{:22}{:>12}{:>12}{:>9}", "", "memory MiB", "descriptors", "threads");
+        print_holdings("after the first notes", soaked.first);
+        print_holdings("at the end", soaked.last);
+        print_holdings("most", soaked.most);
+        println!("{}", if soaked.flat { "flat" } else { "NOT FLAT: it grew" });
+    }
+    Ok(if soaked.flat { ExitCode::SUCCESS } else { ExitCode::from(NOT_PROCESSED) })
+}
+
+fn print_holdings(what: &str, held: Holdings) {
+    let memory_mib = held.memory_bytes as f64 / (1024.0 * 1024.0);
+    println!("{what:22}{memory_mib:>12.1}{:>12}{:>9}", held.file_descriptors, held.threads);
 }

@@ -354,7 +354,7 @@ mod tests {
         submit_at("third", now - Duration::from_secs(1));
         submit_at("first", now - Duration::from_secs(2));
         submit_at("later", now + Duration::from_secs(1));
-        let mut handed_out = |limit| {
+        let handed_out = |limit| {
             let claimed = claim(&connection, "one", &config, now, limit).unwrap();
             claimed.into_iter().filter_map(|claimed| claimed.message.correlation_id).collect::<Vec<_>>()
         };
