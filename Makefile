@@ -15,7 +15,7 @@ help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install the system packages that the build and the tests need, where they are missing
-	@scripts/setup build broker
+	@scripts/setup build broker ledger
 
 release:
 	@scripts/setup build
@@ -29,8 +29,8 @@ models: release ## Build, then fetch and check the speech models
 demo: models ## Voice notes in, transcripts and suggested replies out: no server needed
 	@scripts/demo $(TARGET)/release/sprachpost
 
-test: ## All tests: real model, real broker
-	@scripts/setup build broker
+test: ## All tests: real model, real broker, real database
+	@scripts/setup build broker ledger
 	$(step) "Building the tests (the first time takes some minutes)"
 	@cargo test --locked --no-run
 	$(step) "Models: fetching what is missing, checking what is there"

@@ -15,6 +15,7 @@ use crate::{
     broker::{self, Broker, BrokerError},
     config::{Config, PlaybookConfig, SecretError},
     gateway::Gateway,
+    ledger::{Ledger, LedgerError},
     models::{ModelError, Store},
     pipeline::Stages,
     shutdown::Shutdown,
@@ -45,12 +46,13 @@ pub async fn serve(mut config: Config, roles: &[Role], shutdown: Shutdown) -> Re
     // What a gateway leaves in the spool folder, workers have to be able to fetch.
     config.fetch.file_roots.push(spool(&config.http.spool_dir)?);
     let stages = if roles.contains(&Role::Worker) { Some(stages(&config)?) } else { None };
+    let ledger = if stages.is_some() { open_ledger(&config).await? } else { Ledger::none() };
     let broker = open_broker(&config).await?;
     let http = run_http(&config, roles, &broker, figures, listener, shutdown.clone())?;
 
     if let Some(stages) = stages {
         tracing::info!(slots = stages.pool.slots(), model = config.asr.model, "working on notes");
-        worker::run(Arc::clone(&broker), stages, config.worker, shutdown.clone()).await;
+        worker::run(Arc::clone(&broker), ledger, stages, config.worker, shutdown.clone()).await;
     }
     shutdown.requested().await;
     // Readiness can still be asked for while notes are finished; now nothing is left to ask about.
@@ -72,6 +74,15 @@ fn spool(dir: &Path) -> Result<PathBuf, StartError> {
 pub async fn open_broker(config: &Config) -> Result<Arc<dyn Broker>, StartError> {
     let address = config.broker.address()?;
     Ok(broker::open(address.as_ref(), &config.broker).await?)
+}
+
+/// The ledger that the configuration names, if it names one.
+async fn open_ledger(config: &Config) -> Result<Ledger, StartError> {
+    let address = config.ledger.address()?;
+    if address.is_some() && broker::config::is_embedded(config.broker.address()?.as_ref()) {
+        return Err(StartError::LedgerWithoutUse);
+    }
+    Ok(Ledger::open(address.as_ref(), &config.ledger).await?)
 }
 
 fn run_http(
@@ -177,6 +188,13 @@ pub enum StartError {
     },
     #[error(transparent)]
     Broker(#[from] BrokerError),
+    #[error(transparent)]
+    Ledger(#[from] LedgerError),
+    #[error(
+        "ledger.url is set, but the embedded queue keeps a ledger of its own: remove ledger.url, or set broker.url to \
+         an amqp:// address"
+    )]
+    LedgerWithoutUse,
     #[error(transparent)]
     Model(#[from] ModelError),
     #[error("the speech model cannot be used")]

@@ -24,6 +24,8 @@ pub mod gateway;
 
 // What people do with notes that were given up on.
 pub mod letters;
+// Which notes were answered already, where several workers share a RabbitMQ.
+pub mod ledger;
 
 // The stages, in order.
 pub mod asr;

@@ -47,6 +47,17 @@ pub enum Settlement {
     DeadLetter(DeadLetterCause),
 }
 
+impl Settlement {
+    /// Why it lies with the dead letters, where it does.
+    #[must_use]
+    pub fn dead_letter_cause(&self) -> Option<&DeadLetterCause> {
+        match self {
+            Self::DeadLetter(cause) => Some(cause),
+            Self::Ack | Self::Retry { .. } | Self::Later { .. } | Self::Move(_) => None,
+        }
+    }
+}
+
 /// What people need to know about a dead letter, carried beside the original message.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DeadLetterCause {
@@ -65,6 +76,8 @@ pub enum Stage {
 }
 
 impl Stage {
+    pub const ALL: [Self; 5] = [Self::Receive, Self::Fetch, Self::Decode, Self::Transcribe, Self::Understand];
+
     #[must_use]
     pub fn as_str(self) -> &'static str {
         match self {

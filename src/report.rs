@@ -68,19 +68,23 @@ impl Report {
     /// The terminal event of a message that is no note, under the ids that it names itself, where it does.
     #[must_use]
     pub fn of_unreadable(message: &Message, error: &EventError, attempt: Attempt, worker: &str) -> Self {
-        let sender = sender_of_unreadable(message);
-        let id = match &sender {
-            Some((tenant, channel, message_id)) => NoteId::of(tenant, channel, message_id),
-            None => NoteId::of_unreadable(&message.body),
-        };
-        let mut report = Self::blank(id, attempt, worker);
-        if let Some((tenant, channel, message_id)) = sender {
+        let mut report = Self::blank(Self::id_of_unreadable(message), attempt, worker);
+        if let Some((tenant, channel, message_id)) = sender_of_unreadable(message) {
             report.data.tenant = Some(tenant);
             report.data.channel = Some(channel);
             report.data.message_id = Some(message_id);
         }
         report.conclude(OutcomeKind::Rejected, error.reason(), error.to_string());
         report
+    }
+
+    /// The note that such an event is about.
+    #[must_use]
+    pub fn id_of_unreadable(message: &Message) -> NoteId {
+        match sender_of_unreadable(message) {
+            Some((tenant, channel, message_id)) => NoteId::of(&tenant, &channel, &message_id),
+            None => NoteId::of_unreadable(&message.body),
+        }
     }
 
     fn blank(note_id: NoteId, attempt: Attempt, worker: &str) -> Self {

@@ -74,6 +74,12 @@ impl Settling {
         self.outcome.settlement = settlement;
     }
 
+    /// What is published and how the note is settled, as far as that is known by now.
+    #[must_use]
+    pub fn outcome(&self) -> &Outcome {
+        &self.outcome
+    }
+
     /// What was published and how the note was settled.
     #[must_use]
     pub fn into_outcome(self) -> Outcome {

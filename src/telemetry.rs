@@ -82,6 +82,8 @@ fn describe() {
     metrics::describe_histogram!("sprachpost_note_seconds", "Time to answer a note, without the queue");
     metrics::describe_histogram!("sprachpost_transcribe_seconds", "Time to recognise a note");
     metrics::describe_counter!("sprachpost_audio_seconds_total", "Length of all audio that was decoded");
+    metrics::describe_counter!("sprachpost_ledger_repeats_total", "Deliveries of notes answered elsewhere, by how");
+    metrics::describe_counter!("sprachpost_ledger_bypassed_total", "Notes processed while the ledger was unreachable");
     metrics::describe_gauge!("sprachpost_notes_in_work", "Notes being worked on");
 }
 

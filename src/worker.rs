@@ -14,12 +14,15 @@ use tracing::{Instrument, info_span};
 use crate::{
     backlog::{self, Backlog},
     broker::{Broker, BrokerError, Deliveries, Delivery, Exchange, Lane, Prefetch},
-    event::{Event, Reason, envelope},
+    event::{
+        Event, Reason,
+        envelope::{self, EventError, PROCESSED_V1, Received},
+    },
+    ledger::{Answer, Begun, Ledger, Step},
     outcome::{DeadLetterCause, Outcome, Settlement, Stage},
     pipeline::{self, Stages},
     report::{Attempt, Report},
     retry::RetryPolicy,
-    settling::{Next, Settling},
     shutdown::Shutdown,
     telemetry,
 };
@@ -87,10 +90,10 @@ const AHEAD_OF_SLOTS: u16 = 1;
 const REOPEN_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 
 /// Works until shutdown is requested, then finishes what fits into the drain limit and hands back the rest.
-pub async fn run(broker: Arc<dyn Broker>, stages: Arc<Stages>, config: Config, shutdown: Shutdown) {
+pub async fn run(broker: Arc<dyn Broker>, ledger: Ledger, stages: Arc<Stages>, config: Config, shutdown: Shutdown) {
     let prefetch = config.lanes.prefetch(stages.pool.slots());
     let backlog = Arc::new(Backlog::new(&config.backlog));
-    let worker = Worker { broker, stages, backlog, hand_back: CancellationToken::new() };
+    let worker = Worker { broker, ledger, stages, backlog, hand_back: CancellationToken::new() };
     let tasks = TaskTracker::new();
 
     while let Some(mut deliveries) = worker.open(prefetch, &shutdown).await {
@@ -109,6 +112,7 @@ pub async fn run(broker: Arc<dyn Broker>, stages: Arc<Stages>, config: Config, s
 #[derive(Clone)]
 struct Worker {
     broker: Arc<dyn Broker>,
+    ledger: Ledger,
     stages: Arc<Stages>,
     backlog: Arc<Backlog>,
     /// Cancelled when notes in work have to be given back.
@@ -156,12 +160,12 @@ impl Worker {
 
     async fn handle(&self, delivery: Box<dyn Delivery>) {
         metrics::gauge!("sprachpost_notes_in_work").increment(1);
-        let outcome = tokio::select! {
-            outcome = self.outcome_of(delivery.as_ref()) => Some(outcome),
+        let answer = tokio::select! {
+            answer = self.answer(delivery.as_ref()) => Some(answer),
             () = self.hand_back.cancelled() => None,
         };
-        let result = match outcome {
-            Some(outcome) => self.perform(Settling::new(outcome, delivery.attempt()), delivery).await,
+        let result = match answer {
+            Some(answer) => self.perform(answer, delivery).await,
             None => delivery.hand_back().await,
         };
         if let Err(error) = result {
@@ -170,14 +174,30 @@ impl Worker {
         metrics::gauge!("sprachpost_notes_in_work").decrement(1);
     }
 
-    async fn outcome_of(&self, delivery: &dyn Delivery) -> Outcome {
+    /// Works on a note, unless it waits elsewhere, or was answered already, or is being worked on.
+    async fn answer(&self, delivery: &dyn Delivery) -> Answer {
+        let number = delivery.attempt();
         if let Some(lane) = better_lane(delivery.lane(), delivery.returned(), delivery.exhausted()) {
-            return Outcome::settled(Settlement::Move(lane));
+            return Answer::new(Outcome::settled(Settlement::Move(lane)), number);
         }
+        let received = envelope::parse_received(delivery.message());
+        let note_id = match &received {
+            Ok(received) => received.note.id(),
+            Err(_) => Report::id_of_unreadable(delivery.message()),
+        };
+        // A replay that people ordered is answered once more, under an id of its own.
+        let event_id = note_id.event_id_of_replay(PROCESSED_V1, delivery.replay());
+        match self.ledger.begin(event_id, number).await {
+            Begun::Work(claim) => claim.decide(self.outcome_of(received, delivery).await).await,
+            Begun::Settle(answer) => *answer,
+        }
+    }
+
+    async fn outcome_of(&self, received: Result<Received, EventError>, delivery: &dyn Delivery) -> Outcome {
         let (number, queued_at) = (delivery.attempt(), delivery.queued_at());
         let relief = self.backlog.relief(number, queued_at, Timestamp::now());
         let attempt = Attempt { number, queued_at, lane: delivery.lane(), relief, replay: delivery.replay() };
-        match envelope::parse_received(delivery.message()) {
+        match received {
             Ok(received) if delivery.exhausted() => pipeline::crashed(&received, attempt, &self.stages.worker),
             Ok(received) => pipeline::process(&received, attempt, &self.stages).await,
             Err(error) => {
@@ -190,21 +210,23 @@ impl Worker {
     }
 
     /// Effects first, each of them confirmed; then, and only then, the settlement.
-    async fn perform(&self, mut settling: Settling, delivery: Box<dyn Delivery>) -> Result<(), BrokerError> {
+    async fn perform(&self, mut answer: Answer, delivery: Box<dyn Delivery>) -> Result<(), BrokerError> {
         loop {
-            match settling.next() {
-                Next::Publish(event) => {
-                    match self.broker.publish(Exchange::Results, &event.to_message(Timestamp::now())).await {
-                        Ok(()) => settling.published(),
-                        Err(error) => {
-                            log_failure(&error, "a result could not be published");
-                            settling.not_published(error.disposition(), &self.stages.retry);
-                        }
+            match answer.step() {
+                Step::Publish(message) => match self.broker.publish(Exchange::Results, message).await {
+                    Ok(()) => answer.published().await,
+                    Err(error) => {
+                        log_failure(&error, "a result could not be published");
+                        answer.not_published(error.disposition(), &self.stages.retry).await;
                     }
-                }
-                Next::Settle(settlement) => {
+                },
+                Step::Settle(settlement) => {
                     delivery.settle(settlement).await?;
-                    log_outcome(&settling.into_outcome());
+                    if let Some(outcome) = answer.settled().await {
+                        log_outcome(&outcome);
+                    } else {
+                        tracing::info!("note was answered, or is being answered, by another delivery");
+                    }
                     return Ok(());
                 }
             }

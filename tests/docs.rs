@@ -63,10 +63,13 @@ fn the_two_commands_of_the_readme_are_what_ci_runs() {
 #[test]
 fn the_configuration_in_the_readme_is_a_valid_one() {
     let readme = fs::read_to_string(Path::new(program::ROOT).join("README.md")).unwrap();
-    let toml = readme.split("```toml\n").nth(1).unwrap().split("```").next().unwrap();
-    let folder = tempfile::tempdir().unwrap();
-    let file = folder.path().join("sprachpost.toml");
-    fs::write(&file, toml).unwrap();
-    let output = program::run(folder.path(), &["config", "show", "--config", file.to_str().unwrap()]);
-    assert!(output.status.success(), "{}", program::stderr(&output));
+    let blocks: Vec<&str> = readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
+    assert!(blocks.len() >= 2, "the README shows settings in blocks marked `toml`");
+    for toml in blocks {
+        let folder = tempfile::tempdir().unwrap();
+        let file = folder.path().join("sprachpost.toml");
+        fs::write(&file, toml).unwrap();
+        let output = program::run(folder.path(), &["config", "show", "--config", file.to_str().unwrap()]);
+        assert!(output.status.success(), "{}", program::stderr(&output));
+    }
 }

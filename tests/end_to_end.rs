@@ -18,6 +18,7 @@ use sprachpost::{
         envelope::{PROCESSED_V1, parse_processed},
         processed::OutcomeKind,
     },
+    ledger::Ledger,
     note::NoteId,
     shutdown::Shutdown,
     worker,
@@ -47,7 +48,8 @@ impl RunningWorker {
     async fn start_with(url: &SecretString, config: &broker::Config) -> Self {
         let broker = broker::open(Some(url), config).await.unwrap();
         let (shutdown, stages) = (Shutdown::default(), stages::stages());
-        let run = worker::run(Arc::clone(&broker), stages, worker::Config::default(), shutdown.clone());
+        let config = worker::Config::default();
+        let run = worker::run(Arc::clone(&broker), Ledger::none(), stages, config, shutdown.clone());
         Self { handle: tokio::spawn(run), broker, shutdown }
     }
 

@@ -12,6 +12,7 @@ mod docs;
 mod end_to_end;
 mod gateway;
 mod lanes;
+mod ledger;
 mod models;
 mod ops;
 mod pipeline;

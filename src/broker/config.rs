@@ -9,8 +9,8 @@ use schemars::JsonSchema;
 use secrecy::{ExposeSecret, SecretString};
 use serde::{Deserialize, Serialize};
 
-use super::{BrokerError, url::BrokerUrl};
-use crate::config::SecretError;
+use super::BrokerError;
+use crate::config::{Address, SecretError};
 
 /// Where the embedded queue lies when no address is configured.
 pub const EMBEDDED_PATH: &str = "data/sprachpost.sqlite";
@@ -25,7 +25,7 @@ pub const EMBEDDED_PATH: &str = "data/sprachpost.sqlite";
 pub struct Config {
     /// Which queue: `embedded:PATH` or `amqp://host` (without a password), or where an address with a password is
     /// found: `{ env = "NAME" }` or `{ file = "PATH" }`. A file in `data/` where none is set.
-    pub url: Option<BrokerUrl>,
+    pub url: Option<Address>,
     /// Longest wait for a connection, in seconds.
     pub connect_s_max: u32,
     /// Longest wait for queues and exchanges to be declared, in seconds.
@@ -95,7 +95,7 @@ impl Default for Config {
 impl Config {
     /// The address, read from where it is kept.
     pub fn address(&self) -> Result<Option<SecretString>, SecretError> {
-        self.url.as_ref().map(BrokerUrl::read).transpose()
+        self.url.as_ref().map(Address::read).transpose()
     }
 
     pub(super) fn confirm_limit(&self) -> Duration {
@@ -156,6 +156,12 @@ impl Config {
 pub enum Target<'url> {
     Embedded(PathBuf),
     Amqp(&'url SecretString),
+}
+
+/// True where [`super::open`] would open the embedded queue.
+#[must_use]
+pub fn is_embedded(url: Option<&SecretString>) -> bool {
+    matches!(Target::of(url), Ok(Target::Embedded(_)))
 }
 
 impl<'url> Target<'url> {

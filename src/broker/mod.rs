@@ -12,7 +12,6 @@ pub mod config;
 pub mod embedded;
 pub mod pattern;
 pub mod topology;
-pub mod url;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};
 

@@ -3,6 +3,7 @@
 //! Each component's settings stand beside its code; this module only puts them together. A key that nobody knows is
 //! an error, and so is a secret that is written out.
 
+mod address;
 mod overlay;
 mod secret;
 
@@ -11,8 +12,11 @@ use std::path::{Path, PathBuf};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-pub use self::secret::{Secret, SecretError};
-use crate::{asr, audio, broker, gateway, models, telemetry, tenants::Tenants, worker};
+pub use self::{
+    address::Address,
+    secret::{Secret, SecretError},
+};
+use crate::{asr, audio, broker, gateway, ledger, models, telemetry, tenants::Tenants, worker};
 
 /// All settings. Every one has a default; an empty file is a valid configuration.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -20,6 +24,8 @@ use crate::{asr, audio, broker, gateway, models, telemetry, tenants::Tenants, wo
 pub struct Config {
     /// Where notes come from and results go.
     pub broker: broker::Config,
+    /// What workers that share a RabbitMQ have answered already.
+    pub ledger: ledger::Config,
     /// The HTTP listener.
     pub http: gateway::Config,
     /// Where audio may be fetched from.
@@ -47,8 +53,12 @@ pub struct PlaybookConfig {
 }
 
 /// Paths of all settings that are secrets: what the environment sets there is kept as a reference to the variable.
-const SECRETS: [&[&str]; 3] =
-    [&["broker", "url"], &["fetch", "object_store", "access_key"], &["fetch", "object_store", "secret_key"]];
+const SECRETS: [&[&str]; 4] = [
+    &["broker", "url"],
+    &["ledger", "url"],
+    &["fetch", "object_store", "access_key"],
+    &["fetch", "object_store", "secret_key"],
+];
 
 impl Config {
     /// Reads `file` (none: nothing but defaults) and lays `environment` over it.
@@ -85,6 +95,7 @@ impl Config {
     /// The first secret that cannot be read, by its place.
     pub fn check(&self) -> Result<(), SecretError> {
         self.broker.address()?;
+        self.ledger.address()?;
         for client in &self.http.tokens {
             client.token.read()?;
         }
@@ -155,16 +166,25 @@ mod tests {
     }
 
     #[test]
-    fn a_broker_address_from_the_environment_is_never_shown() {
-        let config = load("", &[("SPRACHPOST__BROKER__URL", "amqp://user:geheim@host")]).unwrap();
-        let shown = config.to_toml().unwrap() + &format!("{config:?}");
-        assert!(!shown.contains("geheim") && shown.contains("SPRACHPOST__BROKER__URL"), "{shown}");
+    fn an_address_from_the_environment_is_never_shown() {
+        for (name, url) in [
+            ("SPRACHPOST__BROKER__URL", "amqp://user:geheim@host"),
+            ("SPRACHPOST__LEDGER__URL", "postgres://user:geheim@host/sprachpost"),
+        ] {
+            let config = load("", &[(name, url)]).unwrap();
+            let shown = config.to_toml().unwrap() + &format!("{config:?}");
+            assert!(!shown.contains("geheim") && shown.contains(name), "{shown}");
+        }
     }
 
     #[test]
     fn a_password_in_the_file_is_refused() {
-        let error = load("[broker]\nurl = \"amqp://user:geheim@host\"\n", &[]).unwrap_err().to_string();
-        assert!(error.contains("env") && !error.contains("geheim"), "{error}");
+        for text in
+            ["[broker]\nurl = \"amqp://user:geheim@host\"\n", "[ledger]\nurl = \"postgres://user:geheim@a,b/db\"\n"]
+        {
+            let error = load(text, &[]).unwrap_err().to_string();
+            assert!(error.contains("env") && !error.contains("geheim"), "{error}");
+        }
     }
 
     #[test]

@@ -12,11 +12,11 @@ use std::{
 };
 
 const WATCHDOG: &str = r#"
-clean_up=$1; shift
+clean_up=$1; signal=$2; shift 2
 setsid "$@" </dev/null &
 session=$!
 read -r _
-kill -KILL "-$session"
+kill "-$signal" "-$session"
 wait "$session" 2>/dev/null
 for _ in 1 2 3 4 5; do [ -n "$clean_up" ] && ! rm -rf "$clean_up" && sleep 0.2; done
 "#;
@@ -33,10 +33,22 @@ impl Guarded {
         log: &Path,
         clean_up: Option<&Path>,
     ) -> Self {
+        Self::start_ended_by("KILL", command, environment, log, clean_up)
+    }
+
+    /// The same for a program that has to put something away: it is ended by this signal.
+    pub fn start_ended_by<'a>(
+        signal: &str,
+        command: impl IntoIterator<Item = &'a OsStr>,
+        environment: &[(&str, String)],
+        log: &Path,
+        clean_up: Option<&Path>,
+    ) -> Self {
         let log = File::create(log).unwrap();
         let shell = Command::new("sh")
             .args(["-c", WATCHDOG, "watchdog"])
             .arg(clean_up.unwrap_or(Path::new("")))
+            .arg(signal)
             .args(command)
             .envs(environment.iter().map(|(name, value)| (name, value)))
             // Out of reach of signals to the group of the tests, which would end the watchdog and leave what it guards.
@@ -49,7 +61,7 @@ impl Guarded {
         Self { shell }
     }
 
-    /// Kills it with signal 9 and waits for its end.
+    /// Kills it, with signal 9 unless it was started otherwise, and waits for its end.
     pub fn kill(&mut self) {
         drop(self.shell.stdin.take());
         self.shell.wait().unwrap();

@@ -3,6 +3,7 @@
 pub mod clips;
 pub mod guarded;
 pub mod nonspeech;
+pub mod postgres;
 pub mod program;
 pub mod rabbitmq;
 pub mod stages;
