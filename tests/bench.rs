@@ -101,7 +101,7 @@ fn a_queue_in_use_is_left_alone() {
         assert_refused(&on_rabbitmq(folder.path(), &vhost.url()).args(SHORT).output().unwrap(), "1 notes wait");
         assert_eq!(broker.depth().await.unwrap().waiting, 1);
 
-        let mut working = broker.consume(1).await.unwrap();
+        let mut working = broker.consume(1.into()).await.unwrap();
         let delivery = tokio::time::timeout(Duration::from_secs(10), working.next()).await.unwrap().unwrap();
         assert_refused(&on_rabbitmq(folder.path(), &vhost.url()).args(SHORT).output().unwrap(), "1 workers");
         delivery.hand_back().await.unwrap();

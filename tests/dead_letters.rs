@@ -23,6 +23,7 @@ use sprachpost::{
         envelope::{Received, parse_processed, parse_received, received_message},
         processed::OutcomeKind,
     },
+    ledger::Ledger,
     letters::{self, Filter, Order},
     note::{NoteId, VoiceNote},
     outcome::{DeadLetterCause, Settlement, Stage},
@@ -404,7 +405,13 @@ async fn a_replayed_note_is_answered_anew_under_another_event_id(queue: Queue) {
     };
     let stages = app::stages_on(&stages::config(), Pool::start(1, script).unwrap()).unwrap();
     let shutdown = Shutdown::default();
-    let running = tokio::spawn(worker::run(queue.open().await, stages, worker::Config::default(), shutdown.clone()));
+    let running = tokio::spawn(worker::run(
+        queue.open().await,
+        Ledger::none(),
+        stages,
+        worker::Config::default(),
+        shutdown.clone(),
+    ));
     let clip = Path::new(program::ROOT).join("tests/clips/notes/de-outage.ogg");
     let message = received_message(&Received { note: stages::note_of(&clip), traceparent: None }, Timestamp::now());
     broker.publish(Exchange::Notes, &message).await.unwrap();

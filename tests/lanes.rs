@@ -20,6 +20,7 @@ use sprachpost::{
         envelope::{Received, parse_processed, received_message},
         processed::OutcomeKind,
     },
+    ledger::Ledger,
     note::{Priority, VoiceNote},
     outcome::{Outcome, Settlement},
     pipeline::{self, Stages},
@@ -189,7 +190,7 @@ async fn long_notes_do_not_keep_short_ones_waiting(url: SecretString) {
         broker.publish(Exchange::Notes, &message).await.unwrap();
     }
     let shutdown = Shutdown::default();
-    let run = tokio::spawn(worker::run(Arc::clone(&broker), stages, config.worker, shutdown.clone()));
+    let run = tokio::spawn(worker::run(Arc::clone(&broker), Ledger::none(), stages, config.worker, shutdown.clone()));
     let mut order = vec![];
     while order.len() < 9 {
         // Hearing takes as long as it takes to ask for the next: nothing is faster than the queue.
@@ -255,7 +256,7 @@ async fn a_note_set_aside_is_answered_and_kept(url: SecretString) {
     let an_hour_ago = Timestamp::now().checked_sub(Duration::from_hours(1)).unwrap();
     submit("old", Some(an_hour_ago)).await;
     let shutdown = Shutdown::default();
-    let run = tokio::spawn(worker::run(Arc::clone(&broker), stages, config.worker, shutdown.clone()));
+    let run = tokio::spawn(worker::run(Arc::clone(&broker), Ledger::none(), stages, config.worker, shutdown.clone()));
     let mut next = async || parse_processed(&timeout(PATIENCE, results.next()).await.unwrap().unwrap()).unwrap();
     let old = next().await;
     assert_eq!(

@@ -21,6 +21,7 @@ use crate::{
         config::Target,
     },
     config::Config,
+    ledger::Ledger,
     pipeline::Stages,
     shutdown::Shutdown,
     worker,
@@ -57,7 +58,8 @@ impl Rig {
             }
         };
         let shutdown = Shutdown::default();
-        let running = worker::run(Arc::clone(&working), stages, config.worker.clone(), shutdown.clone());
+        let running =
+            worker::run(Arc::clone(&working), Ledger::none(), stages, config.worker.clone(), shutdown.clone());
         Ok(Self { kind, broker, working, worker: tokio::spawn(running), shutdown, _folder: folder })
     }
 

@@ -44,6 +44,7 @@ impl Deliveries for Consumer {
             if handed.is_empty() {
                 drop(slots);
                 self.changes.wait().await;
+                continue;
             }
             for handed in handed {
                 let free = slots.iter_mut().find(|(lane, _)| *lane == handed.claimed.lane);

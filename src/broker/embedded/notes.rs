@@ -348,14 +348,14 @@ mod tests {
         let submit_at = |name: &str, at: Timestamp| {
             let id = uuid::Uuid::new_v4();
             let message = Message::event(id, name.to_owned(), "received.a.b".to_owned(), Vec::new());
-            submit(&connection, &message, &config, at).unwrap();
+            submit(&connection, &message, Lane::Regular, &config, at).unwrap();
         };
         submit_at("second", now - Duration::from_secs(1));
         submit_at("third", now - Duration::from_secs(1));
         submit_at("first", now - Duration::from_secs(2));
         submit_at("later", now + Duration::from_secs(1));
         let handed_out = |limit| {
-            let claimed = claim(&connection, "one", &config, now, limit).unwrap();
+            let claimed = claim(&connection, &[(Lane::Regular, limit)], "one", &config, now).unwrap();
             claimed.into_iter().filter_map(|claimed| claimed.message.correlation_id).collect::<Vec<_>>()
         };
         assert_eq!(handed_out(2), ["first", "second"]);
