@@ -66,6 +66,7 @@ pub enum Priority {
 }
 
 impl Priority {
+    #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde calls it with a reference")]
     fn is_normal(&self) -> bool {
         *self == Self::Normal
     }

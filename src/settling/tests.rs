@@ -132,15 +132,13 @@ impl World {
         } else if counted.exhausted {
             pipeline::crashed(&received(), attempt(counted), "worker")
         } else {
-            match self.work(fate.work, counted) {
-                Some(outcome) => outcome,
-                None => {
-                    self.kills += 1;
-                    self.kills_most = self.kills_most.max(self.kills);
-                    self.comes_back(copy);
-                    return true;
-                }
-            }
+            let Some(outcome) = self.work(fate.work, counted) else {
+                self.kills += 1;
+                self.kills_most = self.kills_most.max(self.kills);
+                self.comes_back(copy);
+                return true;
+            };
+            outcome
         };
         self.perform(outcome, copy, counted, fate);
         true
@@ -159,23 +157,22 @@ impl World {
         let reason = Reason::AudioUnreachable;
         let settlement = match work {
             Work::KillsTheWorker => return None,
-            Work::Succeeds => Settlement::Ack,
+            Work::Moves(lane) if counted.lane == Lane::Regular => {
+                return Some(Outcome::settled(Settlement::Move(lane)));
+            }
+            Work::Succeeds | Work::Moves(_) => Settlement::Ack,
             Work::FailsForGood => {
                 report.conclude(OutcomeKind::Rejected, Reason::CorruptAudio, "");
                 Settlement::Ack
             }
-            Work::Moves(lane) if counted.lane == Lane::Regular => {
-                return Some(Outcome::settled(Settlement::Move(lane)));
-            }
-            Work::Moves(_) => Settlement::Ack,
             Work::NotYet => return Some(Outcome::settled(Settlement::Later { after: Duration::ZERO })),
-            Work::FailsForNow => match self.retry.delay_after(counted.attempt, self.note) {
-                Some(after) => return Some(Outcome::retry(after, reason)),
-                None => {
-                    report.conclude(OutcomeKind::Failed, reason, "");
-                    Settlement::DeadLetter(DeadLetterCause { reason, stage: Stage::Fetch })
+            Work::FailsForNow => {
+                if let Some(after) = self.retry.delay_after(counted.attempt, self.note) {
+                    return Some(Outcome::retry(after, reason));
                 }
-            },
+                report.conclude(OutcomeKind::Failed, reason, "");
+                Settlement::DeadLetter(DeadLetterCause { reason, stage: Stage::Fetch })
+            }
         };
         Some(Outcome { effects: vec![Event::processed(report.finish(), None)], settlement })
     }

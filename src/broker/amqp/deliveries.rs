@@ -224,8 +224,8 @@ impl Delivery for NoteDelivery {
         match settlement {
             Settlement::Ack => {}
             Settlement::Retry { after, reason } => {
-                let next = if self.counted.exhausted { 0 } else { 1 };
-                let mut headers = self.history(self.counted.attempt.saturating_add(next));
+                let more = u32::from(!self.counted.exhausted);
+                let mut headers = self.history(self.counted.attempt.saturating_add(more));
                 headers.push((header::REASON, reason.as_str().to_owned()));
                 headers.extend(self.stays_exhausted());
                 self.move_to(&self.retry_queue(*after), &headers).await?;
