@@ -8,7 +8,7 @@ use std::{
 
 use sprachpost::{
     asr::{
-        Effort, Hints, Limit, Profile, Recognised, Transcriber,
+        Effort, Hints, Limit, Profile, Recognised, Transcriber, stretches,
         trust::{self, Verdict},
         whisper::WhisperModel,
     },
@@ -36,7 +36,7 @@ fn hear(pcm: &Pcm, profile: Profile, language: Option<&str>) -> Recognised {
     let limit = Limit::after(Duration::from_mins(5), Arc::new(AtomicBool::new(false)));
     let hints =
         Hints { language: language.map(str::to_owned), languages_accepted: vec![], effort: Effort::Usual, limit };
-    MODEL.clone().with_profile(profile).transcriber().unwrap().transcribe(pcm, &hints).unwrap()
+    stretches::transcribe(&mut MODEL.clone().with_profile(profile).transcriber().unwrap(), pcm, &hints).unwrap()
 }
 
 fn words(recognised: &Recognised) -> Vec<String> {
