@@ -13,7 +13,7 @@ use crate::{
     audio::fetch::{Fetcher, SetupError},
     backlog::Relief,
     broker::{self, Broker, BrokerError},
-    config::{Config, PlaybookConfig, SecretError},
+    config::{Config, SecretError},
     gateway::Gateway,
     ledger::{Ledger, LedgerError},
     models::{ModelError, Store},
@@ -21,7 +21,7 @@ use crate::{
     shutdown::Shutdown,
     telemetry,
     understanding::{
-        Understander,
+        self, Understander,
         playbook::{Playbook, PlaybookErrors},
     },
     worker,
@@ -115,7 +115,7 @@ pub fn stages(config: &Config) -> Result<Arc<Stages>, StartError> {
 /// The same on a pool that is there already.
 pub fn stages_on(config: &Config, pool: Pool) -> Result<Arc<Stages>, StartError> {
     let config = config.clone();
-    let (playbook, understander) = tokio::task::block_in_place(|| learn(&config.playbook))?;
+    let (playbook, understander) = tokio::task::block_in_place(|| learn(&config))?;
     Ok(Arc::new(Stages {
         fetcher: Fetcher::new(&config.fetch)?,
         pool,
@@ -131,12 +131,13 @@ pub fn stages_on(config: &Config, pool: Pool) -> Result<Arc<Stages>, StartError>
     }))
 }
 
-fn learn(config: &PlaybookConfig) -> Result<(Playbook, Understander), PlaybookErrors> {
-    let playbook = match &config.path {
+fn learn(config: &Config) -> Result<(Playbook, Understander), StartError> {
+    let playbook = match &config.playbook.path {
         Some(path) => Playbook::load(path)?,
         None => Playbook::builtin()?,
     };
-    let understander = Understander::train(&playbook);
+    let encoder = understanding::load_encoder(&config.understanding, &Store::open(&config.models)?)?;
+    let understander = Understander::train(&playbook, encoder);
     Ok((playbook, understander))
 }
 
@@ -203,6 +204,8 @@ pub enum StartError {
     NoSmallerModel,
     #[error("the playbook cannot be used")]
     Playbook(#[from] PlaybookErrors),
+    #[error(transparent)]
+    Understanding(#[from] understanding::SetupError),
     #[error(transparent)]
     Fetch(#[from] SetupError),
     #[error(transparent)]

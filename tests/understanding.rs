@@ -1,12 +1,16 @@
 //! The built-in playbook on notes as a recogniser hands them over: from a transcript to what an agent would get.
 
+use std::sync::{Arc, LazyLock};
+
 use jiff::Timestamp;
 use sprachpost::{
     event::processed::{Abstained, Reply, Segment, Transcript, Understanding, UrgencyLevel, Word},
+    models::Store,
     note::VoiceNote,
     reply::{self, Suggested},
     understanding::{
-        Understander,
+        self, Understander,
+        encoder::Encoder,
         evaluation::{self, LabelledNote},
         playbook::Playbook,
     },
@@ -18,11 +22,22 @@ struct Centre {
 }
 
 fn centre() -> &'static Centre {
-    static CENTRE: std::sync::LazyLock<Centre> = std::sync::LazyLock::new(|| {
+    static CENTRE: LazyLock<Centre> = LazyLock::new(|| {
         let playbook = Playbook::builtin().expect("the built-in playbook is valid");
-        Centre { understander: Understander::train(&playbook), playbook }
+        Centre { understander: Understander::train(&playbook, Some(encoder())), playbook }
     });
     &CENTRE
+}
+
+fn encoder() -> Arc<Encoder> {
+    static ENCODER: LazyLock<Arc<Encoder>> = LazyLock::new(|| {
+        let config = crate::support::stages::config();
+        let loaded = Store::open(&config.models).map_err(understanding::SetupError::from);
+        let loaded = loaded.and_then(|store| understanding::load_encoder(&config.understanding, &store));
+        let encoder = loaded.unwrap_or_else(|e| panic!("{e}; `make test` fetches the models first"));
+        encoder.expect("the default configuration has an encoder")
+    });
+    Arc::clone(&ENCODER)
 }
 
 fn transcript(language: &str, text: &str) -> Transcript {
@@ -174,7 +189,7 @@ fn a_fact_knows_where_it_is_heard() {
 
 #[test]
 fn training_and_reading_are_the_same_every_time() {
-    let again = Understander::train(&centre().playbook);
+    let again = Understander::train(&centre().playbook, Some(encoder()));
     for text in ["Bei uns geht das Internet nicht.", "Wo bleibt mein Paket?", "Ich will kündigen und mein Geld zurück."]
     {
         let note = transcript("de", text);
@@ -198,7 +213,7 @@ fn hostile_texts_neither_panic_nor_take_long() {
 #[test]
 fn a_playbook_without_intents_leaves_every_note_to_people() {
     let playbook = Playbook::parse(Playbook::starter("de").unwrap(), "starter").unwrap();
-    let understander = Understander::train(&playbook);
+    let understander = Understander::train(&playbook, Some(encoder()));
     let understanding = understander.understand(&transcript("de", "Mein Paket fehlt."));
     assert_eq!((understanding.intent, understanding.alternatives.len()), (None, 0));
 }
@@ -228,4 +243,35 @@ fn the_notes_of_the_evaluation_folder_are_understood() {
     eprintln!("{scores:?}");
     assert!(scores.in_scope >= 25 && scores.out_of_scope >= 10, "{scores:?}");
     assert!(scores.accuracy >= 0.75 && scores.right >= 0.8 && scores.leaked <= 0.2, "{scores:?}");
+}
+
+#[test]
+fn what_no_example_has_a_word_of_is_understood_by_its_meaning() {
+    let without = Understander::train(&centre().playbook, None);
+    let text = "Ma connexion internet ne fonctionne plus depuis hier soir, le modem clignote en rouge.";
+    let note = transcript("fr", text);
+    let likeliest = |understander: &Understander| {
+        let candidates = understander.classifier().classify(text);
+        centre().playbook.intents[candidates[0].intent].name.clone()
+    };
+    assert_eq!(likeliest(&centre().understander), "outage");
+    assert_eq!(centre().understander.understand(&note).intent.map(|intent| intent.name).as_deref(), Some("outage"));
+    // Without the encoder everything works, and less is understood.
+    assert_eq!(
+        without.understand(&transcript("de", "Mein Paket ist nicht angekommen.")).intent.unwrap().name,
+        "parcel_missing"
+    );
+}
+
+#[test]
+fn a_missing_encoder_says_what_to_do() {
+    let mut config = crate::support::stages::config();
+    let empty = tempfile::tempdir().unwrap();
+    config.models.dir = empty.path().to_owned();
+    let store = Store::open(&config.models).unwrap();
+    let error = understanding::load_encoder(&config.understanding, &store).expect_err("the folder is empty");
+    let shown = format!("{error}: {}", std::error::Error::source(&error).expect("a source"));
+    assert!(shown.contains("understanding.encoder") && shown.contains("sprachpost models pull e5-small-q4"), "{shown}");
+    config.understanding.encoder = "none".to_owned();
+    assert!(understanding::load_encoder(&config.understanding, &store).unwrap().is_none());
 }

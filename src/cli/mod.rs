@@ -110,6 +110,14 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Models(arguments) => models::run(&arguments, &config.models).await.map(|()| ExitCode::SUCCESS),
             Command::Bench(arguments) => bench::run(arguments, config).await,
             Command::Playbook(arguments) => playbook::run(arguments, config.playbook.path.as_deref()),
+            Command::Models(arguments) => {
+                models::run(&arguments, &config.models).await?;
+                if matches!(arguments.command, models::ModelsCommand::Pull { .. }) {
+                    playbook::read_ahead(&config);
+                }
+                Ok(ExitCode::SUCCESS)
+            }
+            Command::Playbook(arguments) => playbook::run(arguments, &config),
             Command::Completions { .. } | Command::Contract(_) | Command::Config(_) => Ok(ExitCode::SUCCESS),
         }
     })

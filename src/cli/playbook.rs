@@ -4,15 +4,21 @@ use std::{
     fmt::Write as _,
     path::{Path, PathBuf},
     process::ExitCode,
+    sync::Arc,
 };
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
-use crate::understanding::{
-    Understander,
-    evaluation::{self, LabelledNote, Scores, SelfTest},
-    playbook::{Playbook, PlaybookErrors},
+use crate::{
+    config::Config,
+    models::Store,
+    understanding::{
+        self, Understander,
+        encoder::Encoder,
+        evaluation::{self, LabelledNote, Scores, SelfTest},
+        playbook::{Playbook, PlaybookErrors},
+    },
 };
 
 /// The exit code for a playbook or a file of notes that cannot be used.
@@ -63,19 +69,34 @@ enum PlaybookCommand {
     },
 }
 
-/// Runs the command; where it names no file, `configured` is meant (`playbook.path`), or else the built-in playbook.
-pub fn run(args: PlaybookArgs, configured: Option<&Path>) -> anyhow::Result<ExitCode> {
-    let or_configured = |file: Option<PathBuf>| file.or_else(|| configured.map(Path::to_owned));
+/// Runs the command; where it names no file, the configured one is meant (`playbook.path`), or else the built-in playbook.
+pub fn run(args: PlaybookArgs, config: &Config) -> anyhow::Result<ExitCode> {
+    let or_configured = |file: Option<PathBuf>| file.or_else(|| config.playbook.path.clone());
+    let encoder = || {
+        let loaded = understanding::load_encoder(&config.understanding, &Store::open(&config.models)?);
+        loaded.map_err(anyhow::Error::from)
+    };
     let text = match args.command {
         PlaybookCommand::Template { language } => Playbook::starter(&language).unwrap_or_default().to_owned(),
         PlaybookCommand::Check { file } => describe(&load(or_configured(file).as_deref())?),
-        PlaybookCommand::Test { file, json } => test(or_configured(file).as_deref(), json)?,
+        PlaybookCommand::Test { file, json } => test(or_configured(file).as_deref(), encoder()?, json)?,
         PlaybookCommand::Evaluate { notes, playbook, json } => {
-            evaluate(&notes, or_configured(playbook).as_deref(), json)?
+            evaluate(&notes, or_configured(playbook).as_deref(), encoder()?, json)?
         }
     };
     print!("{text}");
     Ok(ExitCode::SUCCESS)
+}
+
+/// Lets the sentence encoder read the playbook's examples, if both are there, so that no later start has to wait for it.
+pub fn read_ahead(config: &Config) {
+    let encoder = Store::open(&config.models)
+        .map_err(understanding::SetupError::from)
+        .and_then(|store| understanding::load_encoder(&config.understanding, &store));
+    // Whoever starts with what is missing or wrong is told then; here it was asked for models only.
+    if let (Ok(Some(encoder)), Ok(playbook)) = (encoder, load(config.playbook.path.as_deref())) {
+        drop(Understander::train(&playbook, Some(encoder)));
+    }
 }
 
 fn load(file: Option<&Path>) -> Result<Playbook, anyhow::Error> {
@@ -86,21 +107,26 @@ fn load(file: Option<&Path>) -> Result<Playbook, anyhow::Error> {
     })
 }
 
-fn test(file: Option<&Path>, json: bool) -> anyhow::Result<String> {
+fn test(file: Option<&Path>, encoder: Option<Arc<Encoder>>, json: bool) -> anyhow::Result<String> {
     let playbook = load(file)?;
-    let result = evaluation::self_test(&playbook, &Understander::train(&playbook));
+    let result = evaluation::self_test(&playbook, &Understander::train(&playbook, encoder));
     if json {
         return Ok(serde_json::to_string_pretty(&result)? + "\n");
     }
     Ok(report(&playbook, &result))
 }
 
-fn evaluate(notes: &Path, playbook: Option<&Path>, json: bool) -> anyhow::Result<String> {
+fn evaluate(
+    notes: &Path,
+    playbook: Option<&Path>,
+    encoder: Option<Arc<Encoder>>,
+    json: bool,
+) -> anyhow::Result<String> {
     let playbook = load(playbook)?;
     let text = std::fs::read_to_string(notes)
         .with_context(|| format!("{} cannot be read; check the path", notes.display()))?;
     let notes = parse_notes(&text, &notes.display().to_string())?;
-    let scores = evaluation::evaluate(&playbook, &Understander::train(&playbook), &notes);
+    let scores = evaluation::evaluate(&playbook, &Understander::train(&playbook, encoder), &notes);
     if json {
         return Ok(serde_json::to_string_pretty(&scores)? + "\n");
     }
@@ -231,7 +257,7 @@ mod tests {
     #[test]
     fn the_page_for_a_team_lead_speaks_no_mathematics() {
         let playbook = Playbook::builtin().unwrap();
-        let page = report(&playbook, &evaluation::self_test(&playbook, &Understander::train(&playbook)));
+        let page = report(&playbook, &evaluation::self_test(&playbook, &Understander::train(&playbook, None)));
         assert!(page.contains("recognised") && page.contains("Intents, the weakest first:"), "{page}");
         for word in ["cross", "F1", "logit", "NaN"] {
             assert!(!page.contains(word), "{word}: {page}");

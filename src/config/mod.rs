@@ -16,7 +16,7 @@ pub use self::{
     address::Address,
     secret::{Secret, SecretError},
 };
-use crate::{asr, audio, broker, gateway, ledger, models, telemetry, tenants::Tenants, worker};
+use crate::{asr, audio, broker, gateway, ledger, models, telemetry, tenants::Tenants, understanding, worker};
 
 /// All settings. Every one has a default; an empty file is a valid configuration.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -38,6 +38,8 @@ pub struct Config {
     pub asr: asr::Config,
     /// Where model files lie and come from.
     pub models: models::Config,
+    /// What is read from a note.
+    pub understanding: understanding::Config,
     pub playbook: PlaybookConfig,
     /// Settings by tenant.
     pub tenants: Tenants,

@@ -34,6 +34,8 @@ pub struct Scores {
     pub right: f32,
     /// Of the notes out of scope, those that were given an intent all the same.
     pub leaked: f32,
+    /// How often a note in scope is given a larger confidence than one out of scope: the area under the ROC curve.
+    pub auroc: f32,
     /// How far confidence and truth lie apart on average, over all notes.
     pub calibration_error: f32,
 }
@@ -44,6 +46,7 @@ pub fn evaluate(playbook: &Playbook, understander: &Understander, notes: &[Label
     let (mut in_scope, mut accurate, mut answered, mut right) = (0_usize, 0_usize, 0_usize, 0_usize);
     let (mut out_of_scope, mut leaked) = (0_usize, 0_usize);
     let mut confidences = Vec::new();
+    let mut by_scope: [Vec<f32>; 2] = Default::default();
     for note in notes {
         let given = understander.understand(&transcript(note, playbook)).intent.map(|intent| intent.name);
         let likeliest = understander.classifier().classify(&note.text).into_iter().next();
@@ -58,7 +61,9 @@ pub fn evaluate(playbook: &Playbook, understander: &Understander, notes: &[Label
             leaked += usize::from(given.is_some());
         }
         let true_name = note.intent.is_some() && named == note.intent.as_deref();
-        confidences.push((likeliest.map_or(0.0, |candidate| candidate.confidence), true_name));
+        let confidence = likeliest.map_or(0.0, |candidate| candidate.confidence);
+        by_scope[usize::from(note.intent.is_some())].push(confidence);
+        confidences.push((confidence, true_name));
     }
     Scores {
         in_scope,
@@ -67,6 +72,7 @@ pub fn evaluate(playbook: &Playbook, understander: &Understander, notes: &[Label
         auto: share(answered, in_scope),
         right: share(right, answered),
         leaked: share(leaked, out_of_scope),
+        auroc: auroc(&by_scope[1], &by_scope[0]),
         calibration_error: calibration_error(&confidences),
     }
 }
@@ -181,6 +187,16 @@ fn calibration_error(answers: &[(f32, bool)]) -> f32 {
     if answers.is_empty() { 0.0 } else { apart / answers.len() as f32 }
 }
 
+/// Of all pairs of one of `inside` and one of `outside`, the share in which the first is larger; a tie counts half.
+fn auroc(inside: &[f32], outside: &[f32]) -> f32 {
+    let won = |a: f32| -> f32 {
+        let one = |&b: &f32| if a > b { 1.0 } else { f32::from(u8::from(a >= b)) / 2.0 };
+        outside.iter().map(one).sum()
+    };
+    let pairs = inside.len() * outside.len();
+    if pairs == 0 { 0.0 } else { inside.iter().map(|&a| won(a)).sum::<f32>() / pairs as f32 }
+}
+
 fn share(part: usize, whole: usize) -> f32 {
     if whole == 0 { 0.0 } else { part as f32 / whole as f32 }
 }
@@ -188,6 +204,13 @@ fn share(part: usize, whole: usize) -> f32 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn scores_that_tell_the_two_kinds_apart_have_an_area_of_one_and_blind_ones_of_a_half() {
+        assert!((auroc(&[0.9, 0.8], &[0.1, 0.2]) - 1.0).abs() < 1e-6);
+        assert!((auroc(&[0.5, 0.5], &[0.5]) - 0.5).abs() < 1e-6);
+        assert!(auroc(&[], &[0.5]).abs() < 1e-6);
+    }
 
     #[test]
     fn calibration_error_is_nothing_for_honest_and_large_for_boastful_answers() {

@@ -1,13 +1,16 @@
 //! Owns what a transcript means: intent, urgency, facts, and how the customer wants to be reached.
 //!
 //! * [`playbook`]: what the contact centre wants to know, as a file.
+//! * [`encoder`]: what a sentence means, as numbers.
 //! * [`intent`]: which of the playbook's intents a note has, or none.
 //! * [`urgency`], [`entities`], [`contact`]: what else is read from the words.
 //! * [`evaluation`]: how good all this is on labelled notes.
 //!
-//! Pure computation: no files, no clock, no randomness; a few milliseconds a note. It knows nothing of replies.
+//! Pure computation once the encoder is loaded: no files, no clock, no randomness; some tens of milliseconds a note.
+//! It knows nothing of replies.
 
 pub mod contact;
+pub mod encoder;
 pub mod entities;
 pub mod evaluation;
 pub mod intent;
@@ -15,19 +18,60 @@ pub mod playbook;
 pub mod text;
 pub mod urgency;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Arc};
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use self::{
+    encoder::{Encoder, EncoderError},
     intent::{Candidate, IntentClassifier},
     playbook::{EntityRule, Playbook},
     urgency::UrgencyRules,
 };
 use crate::{
     event::processed::{Intent, Transcript, Understanding, UrgencyLevel},
+    models::{ModelError, Store},
     private::Private,
 };
+
+/// The value of [`Config::encoder`] that stands for none.
+const NO_ENCODER: &str = "none";
+
+/// How notes are understood.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// The sentence encoder, a model's name. `none`: notes are understood by their letters and words alone, which takes
+    /// 150 MB less memory, and understands less.
+    pub encoder: String,
+}
+
+impl Default for Config {
+    fn default() -> Self {
+        Self { encoder: "e5-small-q4".to_owned() }
+    }
+}
+
+/// Loads the encoder that the configuration names; None if it names none. What it said of examples is kept beside it.
+pub fn load_encoder(config: &Config, models: &Store) -> Result<Option<Arc<Encoder>>, SetupError> {
+    if config.encoder == NO_ENCODER {
+        return Ok(None);
+    }
+    let path = models.path(&config.encoder)?;
+    let encoder = Encoder::load(&path)?.remembering(path.with_extension("examples"));
+    Ok(Some(Arc::new(encoder)))
+}
+
+/// Why notes cannot be understood as the configuration says.
+#[derive(Debug, thiserror::Error)]
+pub enum SetupError {
+    #[error("notes cannot be understood without a sentence encoder, unless understanding.encoder is \"none\"")]
+    Model(#[from] ModelError),
+    #[error("the sentence encoder, understanding.encoder, cannot be used")]
+    Encoder(#[from] EncoderError),
+}
 
 /// Less likely than this, an intent is no alternative.
 const ALTERNATIVE_CONFIDENCE_MIN: f32 = 0.15;
@@ -53,7 +97,7 @@ struct Known {
 impl Understander {
     /// Learns the playbook's examples. Cannot fail: a playbook that exists is valid.
     #[must_use]
-    pub fn train(playbook: &Playbook) -> Self {
+    pub fn train(playbook: &Playbook, encoder: Option<Arc<Encoder>>) -> Self {
         let known = |intent: &playbook::Intent| Known {
             name: intent.name.clone(),
             urgency: intent.urgency,
@@ -61,7 +105,7 @@ impl Understander {
         };
         Self {
             intents: playbook.intents.iter().map(known).collect(),
-            classifier: IntentClassifier::train(playbook),
+            classifier: IntentClassifier::train(playbook, encoder),
             urgency: UrgencyRules::new(playbook),
             entities: playbook.entities.clone(),
         }

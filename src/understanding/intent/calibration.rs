@@ -1,7 +1,7 @@
 //! Owns what a score is worth: turns probability and similarity into a confidence that means what it says, and finds
 //! from when on an intent is sure enough. Both come from cross-validation on the playbook's own examples.
 
-use super::{Judgement, Samples, regression::Gram};
+use super::samples::{Judgement, Products, Samples};
 use crate::understanding::playbook::Thresholds;
 
 /// In how many parts the examples are cut; each is judged by a model that was trained without it.
@@ -48,14 +48,14 @@ impl CrossValidated {
 }
 
 impl Calibration {
-    pub(super) fn find(samples: &Samples, gram: &Gram, wanted: Thresholds) -> Self {
+    pub(super) fn find(samples: &Samples, products: &Products, wanted: Thresholds) -> Self {
         let mut calibration = Self {
             offset: 0.0,
             probability_weight: 1.0,
             similarity_weight: 0.0,
             confidence_min: CONFIDENCE_DEFAULT,
             similarity_min: 0.0,
-            seen: if samples.classes > 1 { cross_validate(samples, gram) } else { Vec::new() },
+            seen: if samples.classes > 1 { cross_validate(samples, products) } else { Vec::new() },
         };
         calibration.fit();
         let mut seen = std::mem::take(&mut calibration.seen);
@@ -145,14 +145,14 @@ impl Calibration {
     }
 }
 
-fn cross_validate(samples: &Samples, gram: &Gram) -> Vec<CrossValidated> {
+fn cross_validate(samples: &Samples, products: &Products) -> Vec<CrossValidated> {
     let folds = folds(&samples.labels, samples.classes);
     let mut seen = Vec::with_capacity(folds.len());
     for fold in 0..FOLDS {
         let members: Vec<usize> = (0..folds.len()).filter(|&i| folds[i] != fold).collect();
-        let model = samples.fit(gram, &members);
+        let models = samples.fit(products, &members);
         for index in (0..folds.len()).filter(|&i| folds[i] == fold && samples.said[i]) {
-            let judgement = samples.judge(&model, &samples.texts[index], |other| folds[other] != fold);
+            let judgement = samples.judge_sample(&models, index, |other| folds[other] != fold);
             seen.push((index, judged(samples, index, &judgement)));
         }
     }

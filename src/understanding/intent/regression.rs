@@ -4,7 +4,10 @@
 //! the examples (`W = Xᵀ A`): everything then happens in the matrix of the examples' inner products, and a fold of a
 //! cross-validation is a part of that matrix.
 
+use pulp::Arch;
+
 use super::features::{Index, Sparse};
+use crate::understanding::encoder::matrix::Panels;
 
 /// Inner products of all pairs of examples; what is added to each is the bias.
 #[derive(Debug)]
@@ -27,17 +30,18 @@ impl Gram {
         Self { size: members.len(), products: products.collect() }
     }
 
-    /// `self × other`, where `other` has one row an example.
+    /// `self × other`, where `other` has one row an example. This is nearly all of the training's work, and single
+    /// precision is enough for it.
     fn times(&self, other: &[f64], columns: usize) -> Vec<f64> {
-        let mut result = vec![0.0; self.size * columns];
-        for (row, out) in self.products.chunks_exact(self.size).zip(result.chunks_exact_mut(columns)) {
-            for (&product, values) in row.iter().zip(other.chunks_exact(columns)) {
-                for (sum, value) in out.iter_mut().zip(values) {
-                    *sum += f64::from(product) * value;
-                }
-            }
+        let mut panels = Panels::zero(Arch::new(), self.size, columns);
+        let mut row = vec![0.0; columns];
+        for (input, values) in other.chunks_exact(columns).enumerate() {
+            row.iter_mut().zip(values).for_each(|(to, value)| *to = *value as f32);
+            panels.set_input(input, &row);
         }
-        result
+        let mut result = vec![0.0; self.size * columns];
+        panels.multiply(&self.products, &mut result);
+        result.into_iter().map(f64::from).collect()
     }
 }
 

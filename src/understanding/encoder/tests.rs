@@ -1,0 +1,136 @@
+use std::sync::LazyLock;
+
+use super::{
+    file::{Fault, parse},
+    *,
+};
+
+fn path() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("models/e5-small-q4.bin")
+}
+
+static ENCODER: LazyLock<Encoder> =
+    LazyLock::new(|| Encoder::load(&path()).unwrap_or_else(|e| panic!("{e}; `make test` fetches the models first")));
+
+fn cosine(a: &[f32], b: &[f32]) -> f32 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+/// Computed from the same file by a program of its own, in another language, on whole matrices of 32-bit numbers: number
+/// of tokens, the first of them behind the prefix, the first and the last numbers of the embedding.
+type Reference = (&'static str, usize, [u32; 4], [f32; 8], [f32; 4]);
+
+const REFERENCE: [Reference; 5] = [
+    (
+        "Mein Paket ist nicht angekommen.",
+        11,
+        [21375, 50867, 443, 749],
+        [0.0662, -0.0261, -0.0238, -0.0869, 0.1064, -0.0488, 0.0074, 0.0792],
+        [0.0696, 0.0675, -0.0287, 0.0513],
+    ),
+    (
+        "Grüezi, s Internet isch scho wieder abgheit, ½ vo de Lüt händ kei Netz – d’Frau au!",
+        36,
+        [527, 18687, 10779, 4],
+        [0.0433, -0.016, -0.041, -0.0522, 0.1161, -0.0451, 0.0009, 0.0223],
+        [0.0424, 0.0556, 0.0507, 0.0571],
+    ),
+    (
+        "İnternet bağlantım kesildi",
+        10,
+        [95890, 83061, 39, 2820],
+        [0.0714, -0.0305, -0.0264, -0.0651, 0.0904, -0.0495, 0.0378, 0.0637],
+        [0.0778, 0.0196, 0.0322, 0.0538],
+    ),
+    (
+        "  \t 你好 🙂 \n ",
+        9,
+        [6, 124_084, 3143, 6],
+        [0.0663, -0.0228, -0.0498, -0.0376, 0.0949, -0.0472, 0.0025, 0.0886],
+        [0.0281, 0.0975, 0.0664, 0.0265],
+    ),
+    (
+        "also ich wollte nur mal nachfragen ob die rechnung vom letzten monat schon raus ist weil ich habe da noch \
+         nichts bekommen und dann wollte ich auch noch wissen ob der techniker jetzt am dienstag kommt oder nicht",
+        48,
+        [2843, 654, 34485, 1649],
+        [0.0344, -0.0159, -0.0322, -0.0683, 0.0802, -0.0177, -0.0338, 0.0211],
+        [-0.0093, 0.058, 0.0083, 0.0393],
+    ),
+];
+
+#[test]
+fn embeddings_are_those_of_another_program() {
+    for (text, tokens, behind_prefix, first, last) in REFERENCE {
+        let found: Vec<u32> = ENCODER.tokenizer.encode(PREFIX, text).iter().map(|token| token.id).collect();
+        assert_eq!((found.len(), &found[4..8]), (tokens, &behind_prefix[..]), "{text}");
+        let embedding = ENCODER.embed(text);
+        let ends = embedding[..8].iter().chain(&embedding[embedding.len() - 4..]);
+        for (found, wanted) in ends.zip(first.iter().chain(&last)) {
+            assert!((found - wanted).abs() < 2e-4, "{text}: {found} is not {wanted}");
+        }
+        assert!((cosine(&embedding, &embedding) - 1.0).abs() < 1e-4);
+    }
+}
+
+#[test]
+fn what_means_the_same_lies_closer_in_another_language_than_another_matter_in_this_one() {
+    let texts = ["Mein Paket ist nicht angekommen.", "My parcel has not arrived.", "Das Internet geht nicht."];
+    let [german, english, other] = texts.map(|text| ENCODER.embed(text));
+    assert!(cosine(&german, &english) > cosine(&german, &other) + 0.02);
+}
+
+#[test]
+fn parts_are_what_was_asked_for_and_all_of_it_is_nearly_the_whole() {
+    let text = "Das Paket fehlt. Außerdem stimmt die Rechnung nicht.";
+    let cut = text.find(" Außerdem").unwrap_or_default();
+    let encoded = ENCODER.encode(text, &[0..cut, cut..text.len(), 0..text.len(), 900..901]);
+    let parcel = ENCODER.embed("Das Paket fehlt.");
+    assert!(cosine(&encoded.parts[0], &parcel) > cosine(&encoded.parts[1], &parcel));
+    assert!(cosine(&encoded.parts[2], &encoded.whole) > 0.99);
+    assert_eq!(encoded.parts[3], encoded.whole);
+}
+
+#[test]
+fn texts_without_end_are_cut_and_texts_without_words_have_a_meaning_too() {
+    let unspaced = "ä".repeat(200_000);
+    for text in [unspaced.as_str(), "", "\u{0}\u{301}\u{202e}", "🙂🙂🙂"] {
+        let tokens = ENCODER.tokenizer.encode(PREFIX, text);
+        assert!(tokens.len() <= 512);
+        assert!(tokens.iter().filter_map(|token| token.at.clone()).all(|at| text.get(at).is_some()));
+        let embedding = ENCODER.embed(text);
+        assert!((cosine(&embedding, &embedding) - 1.0).abs() < 1e-4);
+    }
+}
+
+#[test]
+fn a_file_that_ends_early_is_refused_wherever_it_ends() {
+    let bytes = std::fs::read(path()).expect("the model");
+    for length in [0, 3, 4, 8, 30, 60, 1000, 1_000_000, 3_600_000, 4_600_000, 4_638_272, bytes.len() - 1] {
+        let parsed = parse(bytes[..length].to_vec());
+        let made = parsed.and_then(|(_, weights)| Transformer::new(&weights));
+        assert!(made.is_err(), "{length} bytes are taken for the whole");
+    }
+}
+
+#[test]
+fn a_lying_header_does_not_allocate() {
+    let bytes = std::fs::read(path()).expect("the model");
+    // Every number of the header at its largest: width, layers, …, number of pieces, length of their text.
+    for at in (8..68).step_by(4) {
+        // The number of kinds of text and the padding are read by nobody.
+        if matches!(at, 32 | 56) {
+            continue;
+        }
+        let mut lying = bytes[..4096].to_vec();
+        lying[at..at + 4].copy_from_slice(&u32::MAX.to_le_bytes());
+        assert!(parse(lying).is_err(), "byte {at}");
+    }
+    assert_eq!(parse(b"GGUF\x03\0\0\0".to_vec()).err(), Some(Fault::Magic));
+}
+
+#[test]
+fn a_missing_file_is_named() {
+    let error = Encoder::load(Path::new("/nowhere/model.bin")).expect_err("there is none");
+    assert!(error.to_string().contains("/nowhere/model.bin"), "{error}");
+}
