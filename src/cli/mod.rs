@@ -107,9 +107,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Submit(arguments) => submit::run(arguments, config).await,
             Command::Listen(arguments) => listen::run(arguments, config).await,
             Command::DeadLetters(arguments) => dead_letters::run(arguments, config).await,
-            Command::Models(arguments) => models::run(&arguments, &config.models).await.map(|()| ExitCode::SUCCESS),
             Command::Bench(arguments) => bench::run(arguments, config).await,
-            Command::Playbook(arguments) => playbook::run(arguments, config.playbook.path.as_deref()),
             Command::Models(arguments) => {
                 models::run(&arguments, &config.models).await?;
                 if matches!(arguments.command, models::ModelsCommand::Pull { .. }) {
