@@ -38,13 +38,16 @@ pub enum Format {
 
 /// Whatever the level: lapin logs messages that the broker returned with their bodies, and those hold speech.
 const HOLD_MESSAGES: [&str; 1] = ["lapin::returned_messages=off"];
+/// Unless the level asks for it: lapin reports every lost connection three times over, and [`crate::broker::amqp`]
+/// says the same once.
+const SAID_ELSEWHERE: &str = "lapin=off";
 
 /// Starts to log. A second call changes nothing, so that tests can share a process.
 ///
 /// # Errors
 /// If the level cannot be read.
 pub fn start_logging(config: &Config) -> Result<(), tracing_subscriber::filter::ParseError> {
-    let mut filter = EnvFilter::try_new(&config.level)?;
+    let mut filter = EnvFilter::try_new(format!("{SAID_ELSEWHERE},{}", config.level))?;
     for silent in HOLD_MESSAGES {
         filter = filter.add_directive(silent.parse()?);
     }

@@ -123,10 +123,17 @@ impl Worker {
     /// Opens the consumer, for as long as it takes. None if shutdown is requested meanwhile.
     async fn open(&self, prefetch: Prefetch, shutdown: &Shutdown) -> Option<Box<dyn Deliveries>> {
         let mut pause = REOPEN_PAUSE.0;
+        let mut said = String::new();
         while !shutdown.is_requested() {
             match self.broker.consume(prefetch).await {
                 Ok(deliveries) => return Some(deliveries),
-                Err(error) => log_failure(&error, "the work queue cannot be consumed yet"),
+                Err(error) => {
+                    // However long it lasts, it is said once.
+                    if said != error.to_string() {
+                        log_failure(&error, "the work queue cannot be consumed yet");
+                        said = error.to_string();
+                    }
+                }
             }
             tokio::select! {
                 () = tokio::time::sleep(pause) => pause = (pause * 2).min(REOPEN_PAUSE.1),

@@ -5,6 +5,7 @@ mod asr;
 mod audio;
 mod bench;
 mod broker;
+mod chaos;
 mod cli;
 mod contract;
 mod dead_letters;

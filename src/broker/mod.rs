@@ -104,7 +104,7 @@ pub trait Broker: Send + Sync + 'static {
         Ok(letters)
     }
 
-    /// True while the broker can be reached and accepts messages.
+    /// True while the broker can be reached, accepts messages and confirms them.
     fn is_ready(&self) -> bool;
 
     /// Closes in order. Deliveries not settled by now come back to another worker.
@@ -297,8 +297,10 @@ impl BrokerError {
             | Self::TimedOut { .. }
             | Self::NotConfirmed { .. }
             | Self::Refused { .. }
+            // Somebody changed a queue under a running worker: no note's fault, and it can be changed back.
+            | Self::TopologyConflict { .. }
             | Self::Storage { .. } => Disposition::Retry,
-            Self::TooLarge { .. } | Self::TopologyConflict { .. } | Self::InvalidSetting { .. } => Disposition::Fail,
+            Self::TooLarge { .. } | Self::InvalidSetting { .. } => Disposition::Fail,
         }
     }
 }

@@ -1,13 +1,19 @@
 //! What the tests stand on.
 
 pub mod clips;
+pub mod frames;
 pub mod guarded;
+pub mod ledger;
 pub mod nonspeech;
 pub mod postgres;
 pub mod program;
+pub mod proxy;
 pub mod rabbitmq;
+pub mod random;
 pub mod stages;
+pub mod voices;
 pub mod wer;
+pub mod worker;
 
 use std::sync::LazyLock;
 

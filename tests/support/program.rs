@@ -13,6 +13,8 @@ use std::{
 pub const ROOT: &str = env!("CARGO_MANIFEST_DIR");
 const PROGRAM: &str = env!("CARGO_BIN_EXE_sprachpost");
 const START_LIMIT: Duration = Duration::from_mins(1);
+/// A note in work is finished first.
+const END_LIMIT: Duration = Duration::from_mins(2);
 
 /// The program with a data folder of its own and the repository's models.
 pub fn command(folder: &Path) -> Command {
@@ -76,6 +78,11 @@ impl Server {
         }
     }
 
+    /// What it logged since the last time that somebody asked.
+    pub fn news(&mut self) -> Vec<String> {
+        self.log.try_iter().collect()
+    }
+
     pub fn signal(&self, name: &str) {
         let status = Command::new("kill").args(["-s", name, &self.child.id().to_string()]).status().unwrap();
         assert!(status.success());
@@ -83,7 +90,7 @@ impl Server {
 
     /// Waits for its end: the exit code and the rest of its log.
     pub fn wait(mut self) -> (Option<i32>, String) {
-        let deadline = Instant::now() + START_LIMIT;
+        let deadline = Instant::now() + END_LIMIT;
         while Instant::now() < deadline {
             if let Some(status) = self.child.try_wait().unwrap() {
                 return (status.code(), self.log.iter().collect::<Vec<_>>().join("\n"));

@@ -9,7 +9,7 @@ use std::{
     path::{Path, PathBuf},
     process::Command,
     sync::{
-        OnceLock,
+        Arc, Mutex, MutexGuard, OnceLock, PoisonError,
         atomic::{AtomicU32, Ordering},
     },
     thread,
@@ -33,7 +33,15 @@ pub struct Node {
     ports: Ports,
     server: Option<Guarded>,
     // After the server: the node leaves its name service before that goes.
-    _name_service: Guarded,
+    name_service: Arc<NameService>,
+}
+
+/// What the nodes of a cluster find each other by.
+struct NameService {
+    port: u16,
+    /// Of the nodes' folders.
+    folder: PathBuf,
+    _process: Guarded,
 }
 
 #[derive(Clone, Copy)]
@@ -41,7 +49,6 @@ struct Ports {
     amqp: u16,
     distribution: u16,
     management: u16,
-    name_service: u16,
 }
 
 /// The node that tests share, each in a virtual host of its own.
@@ -50,35 +57,77 @@ pub fn shared() -> &'static Node {
     SHARED.get_or_init(Node::start)
 }
 
+/// Held by a test that has nodes of its own, so that no more of them run at a time than the memory has room for.
+pub fn nodes_of_its_own() -> MutexGuard<'static, ()> {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl NameService {
+    fn start() -> Arc<Self> {
+        assert!(Path::new(SERVER).exists(), "RabbitMQ is not installed: run `make test`, which installs it");
+        let folder = tempfile::Builder::new().prefix("sprachpost-rabbitmq-").tempdir().unwrap().keep();
+        let [port] = free_ports();
+        let process = Guarded::start(
+            ["epmd", "-port", &port.to_string(), "-address", "127.0.0.1"].map(OsStr::new),
+            &[],
+            &folder.join("epmd.log"),
+            Some(&folder),
+        );
+        Arc::new(Self { port, folder, _process: process })
+    }
+}
+
 impl Node {
     /// Starts a node and waits until it answers.
     pub fn start() -> Self {
-        assert!(Path::new(SERVER).exists(), "RabbitMQ is not installed: run `make test`, which installs it");
-        let folder = tempfile::Builder::new().prefix("sprachpost-rabbitmq-").tempdir().unwrap().keep();
-        let ports = Ports::free();
+        let mut node = Self::new(&NameService::start(), Ports::free(), &[]);
+        node.restart();
+        node
+    }
+
+    /// Starts three nodes that form a cluster, and waits until they have.
+    pub fn start_cluster() -> [Self; 3] {
+        let name_service = NameService::start();
+        let ports: [Ports; 3] = std::array::from_fn(|_| Ports::free());
+        let mut nodes = ports.map(|own| Self::new(&name_service, own, &ports));
+        nodes.iter_mut().for_each(Self::launch);
+        nodes.iter().for_each(Self::wait);
+        let deadline = Instant::now() + START_LIMIT;
+        while nodes.iter().any(|node| node.running_members() < 3) {
+            assert!(Instant::now() < deadline, "the nodes did not form a cluster");
+            thread::sleep(Duration::from_millis(200));
+        }
+        nodes
+    }
+
+    fn new(name_service: &Arc<NameService>, ports: Ports, cluster: &[Ports]) -> Self {
+        let folder = name_service.folder.join(ports.amqp.to_string());
         for part in ["home", "mnesia", "log", "schema"] {
             fs::create_dir_all(folder.join(part)).unwrap();
         }
         write_cookie(&folder.join("home/.erlang.cookie"));
         fs::write(folder.join("enabled_plugins"), "[rabbitmq_management].").unwrap();
-        fs::write(folder.join("rabbitmq.conf"), ports.configuration()).unwrap();
-        let name_service = Guarded::start(
-            ["epmd", "-port", &ports.name_service.to_string(), "-address", "127.0.0.1"].map(OsStr::new),
-            &[],
-            &folder.join("epmd.log"),
-            Some(&folder),
-        );
-        let mut node = Self { folder, ports, server: None, _name_service: name_service };
-        node.restart();
-        node
+        fs::write(folder.join("rabbitmq.conf"), ports.configuration(cluster)).unwrap();
+        Self { folder, ports, server: None, name_service: Arc::clone(name_service) }
     }
 
     /// Starts the node again on its data, and waits until it answers.
     pub fn restart(&mut self) {
+        self.launch();
+        self.wait();
+    }
+
+    /// Starts the node again on its data.
+    pub fn launch(&mut self) {
         self.kill();
         let environment = self.environment();
         let log = self.folder.join("server.log");
         self.server = Some(Guarded::start([OsStr::new(SERVER)], &environment, &log, None));
+    }
+
+    /// Waits until the node answers.
+    pub fn wait(&self) {
         let deadline = Instant::now() + START_LIMIT;
         while !matches!(self.try_request("GET", "/api/overview", ""), Some(answer) if answer.starts_with("HTTP/1.1 200"))
         {
@@ -98,6 +147,22 @@ impl Node {
         }
     }
 
+    /// Suspends the node, or lets it go on: it neither answers nor closes anything meanwhile.
+    pub fn suspend(&self, suspended: bool) {
+        let pid = fs::read_to_string(self.folder.join("pid")).unwrap();
+        let signal = if suspended { "STOP" } else { "CONT" };
+        assert!(Command::new("kill").args(["-s", signal, pid.trim()]).status().unwrap().success());
+    }
+
+    pub fn amqp_port(&self) -> u16 {
+        self.ports.amqp
+    }
+
+    fn running_members(&self) -> usize {
+        let answer = self.try_request("GET", "/api/nodes?columns=running", "").unwrap_or_default();
+        answer.matches("\"running\":true").count()
+    }
+
     /// The address of a virtual host that nobody else uses.
     pub fn new_vhost(&self) -> Vhost<'_> {
         static COUNT: AtomicU32 = AtomicU32::new(0);
@@ -105,7 +170,12 @@ impl Node {
         self.request("PUT", &format!("/api/vhosts/{name}"), "{}");
         let everything = r#"{"configure": ".*", "write": ".*", "read": ".*"}"#;
         self.request("PUT", &format!("/api/permissions/{name}/guest"), everything);
-        Vhost { node: self, name }
+        self.vhost(&name)
+    }
+
+    /// A virtual host that was made before.
+    pub fn vhost(&self, name: &str) -> Vhost<'_> {
+        Vhost { node: self, name: name.to_owned() }
     }
 
     /// Sends a request to the management interface and expects that it succeeds.
@@ -134,7 +204,7 @@ impl Node {
     pub fn control(&self, arguments: &[&str]) {
         let output = Command::new(CONTROL)
             .arg("--node")
-            .arg(self.name())
+            .arg(self.ports.name())
             .args(arguments)
             .envs(self.environment())
             .output()
@@ -142,17 +212,13 @@ impl Node {
         assert!(output.status.success(), "rabbitmqctl {arguments:?}: {}", String::from_utf8_lossy(&output.stderr));
     }
 
-    fn name(&self) -> String {
-        format!("test{}@localhost", self.ports.amqp)
-    }
-
     fn environment(&self) -> Vec<(&'static str, String)> {
         let in_folder = |part: &str| self.folder.join(part).display().to_string();
         vec![
             ("HOME", in_folder("home")),
-            ("ERL_EPMD_PORT", self.ports.name_service.to_string()),
+            ("ERL_EPMD_PORT", self.name_service.port.to_string()),
             ("ERL_EPMD_ADDRESS", "127.0.0.1".to_owned()),
-            ("RABBITMQ_NODENAME", self.name()),
+            ("RABBITMQ_NODENAME", self.ports.name()),
             ("RABBITMQ_NODE_IP_ADDRESS", "127.0.0.1".to_owned()),
             ("RABBITMQ_NODE_PORT", self.ports.amqp.to_string()),
             ("RABBITMQ_DIST_PORT", self.ports.distribution.to_string()),
@@ -176,25 +242,45 @@ impl Node {
 }
 
 impl Ports {
-    /// Free just now; held open together, so that they differ.
     fn free() -> Self {
-        let listeners: [TcpListener; 4] = std::array::from_fn(|_| TcpListener::bind(("127.0.0.1", 0)).unwrap());
-        let [amqp, distribution, management, name_service] =
-            listeners.each_ref().map(|listener| listener.local_addr().unwrap().port());
-        Self { amqp, distribution, management, name_service }
+        let [amqp, distribution, management] = free_ports();
+        Self { amqp, distribution, management }
     }
 
-    fn configuration(self) -> String {
+    fn name(self) -> String {
+        format!("test{}@localhost", self.amqp)
+    }
+
+    fn configuration(self, cluster: &[Self]) -> String {
         let Self { amqp, management, .. } = self;
-        format!(
+        let own = format!(
             "listeners.tcp.1 = 127.0.0.1:{amqp}\n\
              management.tcp.ip = 127.0.0.1\n\
              management.tcp.port = {management}\n\
              vm_memory_high_watermark.absolute = 1GB\n\
              disk_free_limit.absolute = 50MB\n\
              max_message_size = {MESSAGE_BYTES_MAX}\n"
-        )
+        );
+        if cluster.is_empty() {
+            return own;
+        }
+        let members = (1..).zip(cluster).map(|(number, member)| {
+            let name = member.name();
+            format!("cluster_formation.classic_config.nodes.{number} = {name}\n")
+        });
+        let size = cluster.len();
+        let formation = format!(
+            "cluster_formation.peer_discovery_backend = classic_config\n\
+             cluster_formation.target_cluster_size_hint = {size}\n"
+        );
+        own + &formation + &members.collect::<String>()
     }
+}
+
+/// Free just now; held open together, so that they differ.
+fn free_ports<const COUNT: usize>() -> [u16; COUNT] {
+    let listeners: [TcpListener; COUNT] = std::array::from_fn(|_| TcpListener::bind(("127.0.0.1", 0)).unwrap());
+    listeners.each_ref().map(|listener| listener.local_addr().unwrap().port())
 }
 
 /// Erlang refuses a cookie that others may read.
@@ -213,6 +299,25 @@ pub struct Vhost<'a> {
 impl Vhost<'_> {
     pub fn url(&self) -> String {
         format!("amqp://guest:guest@127.0.0.1:{}/{}", self.node.ports.amqp, self.name)
+    }
+
+    pub fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Whether this node leads a queue.
+    pub fn leads(&self, queue: &str) -> bool {
+        let answer = self.node.request("GET", &format!("/api/queues/{}/{queue}?columns=leader", self.name), "");
+        let (_, body) = answer.split_once("\r\n\r\n").expect("an answer has a body");
+        let queue: serde_json::Value = serde_json::from_str(body).unwrap();
+        queue["leader"].as_str().expect("a quorum queue has a leader") == self.node.ports.name()
+    }
+
+    /// Replaces the exchange of results by one that drops what nobody has bound, as a careless operator might.
+    pub fn replace_results_exchange(&self) {
+        let path = format!("/api/exchanges/{}/sprachpost.results", self.name);
+        self.node.request("DELETE", &path, "");
+        self.node.request("PUT", &path, r#"{"type": "topic", "durable": true}"#);
     }
 
     /// Deletes a queue as an operator would.

@@ -87,7 +87,7 @@ impl Consumer {
     ) -> Result<Self, BrokerError> {
         let connection = link.connection(config.connect_limit()).await?;
         declare(&connection, &config).await?;
-        within("a request to consume", config.declare_limit(), async {
+        let opened = within("a request to consume", config.declare_limit(), async {
             let channel = connection.create_channel().await.map_err(failed("open a channel"))?;
             let lanes = Lanes::open(&channel, prefetch).await?;
             let crashed = consume(&channel, topology::CRASHED_QUEUE, 1).await?;
@@ -95,7 +95,14 @@ impl Consumer {
             let acks = Acks::of(channel);
             Ok(Self { lanes, crashed, acks, connection, link, publisher, config: config.clone(), gone: false })
         })
-        .await
+        .await;
+        if matches!(opened, Err(BrokerError::TimedOut { .. })) {
+            // A broker short of nodes grants it once they are back, to a consumer that nobody reads and that keeps
+            // what it is given. Only the end of the connection takes that back.
+            let closing = connection.close(200, "a request to consume was not answered".into());
+            let _ = tokio::time::timeout(config.connect_limit(), closing).await;
+        }
+        opened
     }
 
     fn received(&self, delivery: lapin::message::Delivery, origin: Origin) -> NoteDelivery {

@@ -177,6 +177,7 @@ impl Supervisor {
     async fn reconnect(&self, states: &watch::Sender<State>) -> Connection {
         let pause_max = Duration::from_secs(self.config.reconnect_s_max.into());
         let mut pause = PAUSE_MIN;
+        let mut said = String::new();
         loop {
             tokio::time::sleep(jittered(pause)).await;
             pause = (pause * 2).min(pause_max);
@@ -186,8 +187,13 @@ impl Supervisor {
             match self.connect().await {
                 Ok(connection) => return connection,
                 Err(error) => {
-                    tracing::debug!(broker = self.address.shown(), %error, "another attempt to connect failed");
-                    states.send_replace(State::Down { why: error.to_string() });
+                    let why = error.to_string();
+                    // A broker that answers and yet cannot be used is news, once.
+                    if why != said {
+                        tracing::warn!(broker = self.address.shown(), why, "the broker answers but cannot be used");
+                        said.clone_from(&why);
+                    }
+                    states.send_replace(State::Down { why });
                 }
             }
         }

@@ -74,7 +74,7 @@ impl Amqp {
         let consuming = Link::open("consumes", address.clone(), config.clone()).await?;
         Ok(Self {
             consuming: Arc::new(consuming),
-            publisher: Arc::new(Publisher::new(publishing, config.clone())),
+            publisher: Publisher::start(publishing, config.clone()),
             config,
             address,
         })

@@ -4,28 +4,42 @@
 //! in one frame and confirms it in another, without a number that joins them; with one message to a channel there is
 //! nothing to mix up. It also keeps trouble where it belongs: a message that is too large closes its own channel, and
 //! a channel whose confirm is late is dropped with everything that still hangs on it.
+//!
+//! A cluster that has lost most of its nodes stays connected, takes messages and says nothing about them. So a confirm
+//! that is late counts as a broker that is not ready, and one that is asked for now and then tells when it is again.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    sync::{Arc, Mutex, PoisonError, Weak},
+    time::Duration,
+};
 
 use lapin::{
     BasicProperties, Channel, Confirmation, Connection,
     options::{BasicPublishOptions, ConfirmSelectOptions},
     types::ShortString,
 };
-use tokio::{sync::Semaphore, time::Instant};
+use tokio::{
+    sync::{Semaphore, watch},
+    time::Instant,
+};
 
 use super::{
     declare::declare,
     errors::{failed, is_not_found, size_limit},
     link::Link,
 };
-use crate::broker::{BrokerError, Config};
+use crate::broker::{BrokerError, Config, topology};
+
+/// Until a broker that did not confirm is asked again.
+const PROBE_PAUSE: Duration = Duration::from_secs(1);
 
 pub(super) struct Publisher {
     link: Link,
     config: Arc<Config>,
     idle: Mutex<Vec<Channel>>,
     on_their_way: Semaphore,
+    /// Whether the latest message was confirmed in time.
+    confirms: watch::Sender<bool>,
 }
 
 /// One message and where it goes.
@@ -43,13 +57,18 @@ enum Failure {
 }
 
 impl Publisher {
-    pub(super) fn new(link: Link, config: Arc<Config>) -> Self {
+    pub(super) fn start(link: Link, config: Arc<Config>) -> Arc<Self> {
         let on_their_way = Semaphore::new(config.publishes_max.into());
-        Self { link, config, idle: Mutex::default(), on_their_way }
+        let confirms = watch::Sender::new(true);
+        let confirming = confirms.subscribe();
+        let publisher = Arc::new(Self { link, config, idle: Mutex::default(), on_their_way, confirms });
+        tokio::spawn(probe(Arc::downgrade(&publisher), confirming));
+        publisher
     }
 
+    /// Connected, the broker takes messages, and confirms them.
     pub(super) fn is_ready(&self) -> bool {
-        self.link.is_ready()
+        self.link.is_ready() && *self.confirms.borrow()
     }
 
     pub(super) async fn close(&self) {
@@ -80,10 +99,39 @@ impl Publisher {
         let limit = self.config.confirm_limit();
         let deadline = Instant::now() + limit;
         // Also with idle channels at hand: on a blocked connection they would only pile up what they cannot send.
-        let connection = self.link.unblocked(limit).await.map_err(Failure::Other)?;
-        tokio::time::timeout_at(deadline, self.confirmed(&connection, parcel))
-            .await
-            .unwrap_or(Err(Failure::Other(BrokerError::TimedOut { what: "a message", limit })))
+        let connection = match self.link.unblocked(limit).await {
+            Ok(connection) => connection,
+            Err(error) => {
+                if matches!(error, BrokerError::Unreachable { .. }) {
+                    // Not ready for want of a connection; the next one begins anew.
+                    self.confirms.send_replace(true);
+                }
+                return Err(Failure::Other(error));
+            }
+        };
+        let answer = tokio::time::timeout_at(deadline, self.confirmed(&connection, parcel)).await;
+        match answer {
+            // A refusal is an answer, too.
+            Ok(Ok(()) | Err(Failure::NoRoute | Failure::Other(BrokerError::NotConfirmed { .. }))) => {
+                self.note_confirming(true);
+            }
+            // A new connection begins anew.
+            Ok(Err(Failure::Other(BrokerError::Lost(_)))) => {
+                self.confirms.send_replace(true);
+            }
+            Ok(Err(_)) => {}
+            Err(_) => self.note_confirming(false),
+        }
+        answer.unwrap_or(Err(Failure::Other(BrokerError::TimedOut { what: "a message", limit })))
+    }
+
+    fn note_confirming(&self, confirms: bool) {
+        let changed = self.confirms.send_if_modified(|known| std::mem::replace(known, confirms) != confirms);
+        match (changed, confirms) {
+            (true, true) => tracing::info!("the broker confirms messages again"),
+            (true, false) => tracing::warn!("the broker does not confirm messages in time"),
+            (false, _) => {}
+        }
     }
 
     #[expect(clippy::disallowed_methods, reason = "the one confirmed publish that everybody else uses")]
@@ -131,6 +179,19 @@ impl Publisher {
     fn idle(&self) -> std::sync::MutexGuard<'_, Vec<Channel>> {
         // A list of channels is whole after every statement.
         self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Asks a broker that did not confirm until it does. Ends with the publisher.
+async fn probe(publisher: Weak<Publisher>, mut confirming: watch::Receiver<bool>) {
+    while confirming.wait_for(|confirms| !confirms).await.is_ok() {
+        tokio::time::sleep(PROBE_PAUSE).await;
+        let Some(publisher) = publisher.upgrade() else { return };
+        // It is gone as soon as it has arrived.
+        let properties = BasicProperties::default().with_expiration("0".into());
+        let parcel = Parcel { exchange: "", routing_key: topology::UNROUTED_RESULTS, properties, body: &[] };
+        // What it finds out, it notes.
+        let _ = publisher.try_publish(&parcel).await;
     }
 }
 
