@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, thread, time::Duration};
 
-use sprachpost::broker::{Broker, Config, topology};
+use sprachpost::broker::{Broker, Config, Lane, topology};
 
 use super::{Crew, assert_empty, collect, config, opened, produce, until};
 use crate::support::{

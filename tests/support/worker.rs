@@ -12,7 +12,9 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use sprachpost::{app, asr::pool::Pool, broker, ledger::Ledger, pipeline::Stages, shutdown::Shutdown, telemetry, worker};
+use sprachpost::{
+    app, asr::pool::Pool, broker, ledger::Ledger, pipeline::Stages, shutdown::Shutdown, telemetry, worker,
+};
 
 use super::{stages, voices::Reader};
 
