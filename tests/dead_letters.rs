@@ -403,7 +403,7 @@ async fn a_replayed_note_is_answered_anew_under_another_event_id(queue: Queue) {
         let fails = |_: &_, _: &_| Err(AsrError::Engine("on purpose".to_owned()));
         Ok(Box::new(ScriptedTranscriber::default().then(fails).then_say("de", "Mein Internet geht nicht.")) as Box<_>)
     };
-    let stages = app::stages_on(&stages::config(), Pool::start(1, script).unwrap()).unwrap();
+    let stages = app::stages_on(&stages::quick(), Pool::start(1, script).unwrap()).unwrap();
     let shutdown = Shutdown::default();
     let running = tokio::spawn(worker::run(
         queue.open().await,

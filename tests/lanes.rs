@@ -113,7 +113,7 @@ fn the_event(outcome: Outcome) -> Processed {
 fn a_long_note_is_sent_to_its_own_lane_and_heard_there() {
     let folder = tempfile::tempdir().unwrap();
     let note = note_of(&long_clip(&folder, "long.wav"));
-    let (stages, asked, go) = listening(&stages::config());
+    let (stages, asked, go) = listening(&stages::quick());
     drop(go);
     runtime().block_on(async {
         let outcome = process(note.clone(), on(Lane::Regular), &stages).await;
@@ -134,7 +134,7 @@ fn a_long_note_is_sent_to_its_own_lane_and_heard_there() {
 fn a_short_note_is_heard_between_two_stretches_of_a_long_one() {
     let folder = tempfile::tempdir().unwrap();
     let (long, short) = (note_of(&long_clip(&folder, "long.wav")), note_of(&short_clip()));
-    let (stages, asked, go) = listening(&stages::config());
+    let (stages, asked, go) = listening(&stages::quick());
     runtime().block_on(async {
         let hearing = {
             let stages = Arc::clone(&stages);
@@ -171,7 +171,7 @@ async fn until(is_so: impl Fn() -> bool) {
 /// Three long notes, then five short ones and an urgent one, for a worker with one slot.
 async fn long_notes_do_not_keep_short_ones_waiting(url: SecretString) {
     let folder = tempfile::tempdir().unwrap();
-    let mut config = stages::config();
+    let mut config = stages::quick();
     config.worker.lanes.long_s = 60.0;
     let (stages, _, go) = listening(&config);
     let broker = broker::open(Some(&url), &broker::Config::default()).await.unwrap();
@@ -226,7 +226,7 @@ fn long_notes_do_not_keep_short_ones_waiting_on_the_embedded_queue() {
 
 #[test]
 fn under_a_backlog_less_is_done_and_the_event_says_so() {
-    let (stages, asked, go) = listening(&stages::config());
+    let (stages, asked, go) = listening(&stages::quick());
     drop(go);
     runtime().block_on(async {
         for (relief, effort) in [(Relief::FastProfile, Effort::Reduced), (Relief::SmallerModel, Effort::SmallerModel)] {
@@ -240,7 +240,7 @@ fn under_a_backlog_less_is_done_and_the_event_says_so() {
 
 /// Notes that waited for an hour, with an operator who has such notes set aside.
 async fn a_note_set_aside_is_answered_and_kept(url: SecretString) {
-    let mut config = stages::config();
+    let mut config = stages::quick();
     config.worker.backlog =
         backlog::Config { after_s: Some(600), relief: Relief::SetAside, ..backlog::Config::default() };
     let (stages, asked, go) = listening(&config);

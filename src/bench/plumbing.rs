@@ -20,7 +20,7 @@ use super::{
     script::{self, Failures, Script},
     traffic::Traffic,
 };
-use crate::{app, config::Config};
+use crate::{app, config::Config, understanding};
 
 /// How much is measured.
 #[derive(Debug, Clone)]
@@ -61,6 +61,7 @@ const TICK: Duration = Duration::from_micros(500);
 /// Runs both phases.
 pub async fn run(mut config: Config, plan: &Plan) -> Result<Measured, BenchError> {
     config.speech = script::speech();
+    config.understanding = understanding::Config::without_encoder();
     config.broker.publishes_max = config.broker.publishes_max.max(plan.in_flight);
     let pool = script::pool(plan.in_flight.into(), &Arc::new(Failures::none()))?;
     let rig = Rig::start(&config, app::stages_on(&config, pool)?).await?;

@@ -20,7 +20,7 @@ use super::{
     script::{self, Failures, Script, Sent},
     traffic::Traffic,
 };
-use crate::{app, config::Config, retry::RetryPolicy};
+use crate::{app, config::Config, retry::RetryPolicy, understanding};
 
 /// How long, and of what.
 #[derive(Debug, Clone)]
@@ -78,6 +78,7 @@ pub async fn run(mut config: Config, plan: &Plan) -> Result<Soaked, BenchError> 
     config.worker.retry = RetryPolicy { attempts_max: 5, first_delay_s: 0.2, factor: 2.0, delay_s_max: 1.0 };
     let stages = if plan.clips.is_empty() {
         config.speech = script::speech();
+        config.understanding = understanding::Config::without_encoder();
         app::stages_on(&config, script::pool(SLOTS, &failures)?)?
     } else {
         app::stages(&config)?

@@ -54,6 +54,14 @@ impl Default for Config {
     }
 }
 
+impl Config {
+    /// Letters and words alone.
+    #[must_use]
+    pub fn without_encoder() -> Self {
+        Self { encoder: NO_ENCODER.to_owned() }
+    }
+}
+
 /// Loads the encoder that the configuration names; None if it names none. What it said of examples is kept beside it.
 pub fn load_encoder(config: &Config, models: &Store) -> Result<Option<Arc<Encoder>>, SetupError> {
     if config.encoder == NO_ENCODER {

@@ -53,7 +53,7 @@ async fn start(url: &SecretString, ledger: Ledger, transcribed: &Arc<AtomicUsize
     let broker = broker::open(Some(url), &queue()).await.unwrap();
     let transcribed = Arc::clone(transcribed);
     let pool = Pool::start(2, move || Ok(Box::new(Counting(Arc::clone(&transcribed))))).unwrap();
-    let stages = app::stages_on(&stages::config(), pool).unwrap();
+    let stages = app::stages_on(&stages::quick(), pool).unwrap();
     let config = worker::Config { retry: RetryPolicy::default(), ..worker::Config::default() };
     let shutdown = Shutdown::default();
     let handle = tokio::spawn(worker::run(broker, ledger, stages, config, shutdown.clone()));

@@ -13,6 +13,7 @@ use sprachpost::{
     outcome::Settlement,
     pipeline::{self, Stages},
     report::Attempt,
+    understanding,
 };
 
 /// Folders that the tests' stages may fetch files from.
@@ -28,6 +29,11 @@ pub fn config() -> Config {
     config.fetch.file_roots = roots();
     config.worker.retry.attempts_max = 1;
     config
+}
+
+/// The same without the sentence encoder, which takes most of the time of a note that a script recognises.
+pub fn quick() -> Config {
+    Config { understanding: understanding::Config::without_encoder(), ..config() }
 }
 
 pub fn stages() -> Arc<Stages> {

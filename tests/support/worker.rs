@@ -42,7 +42,7 @@ impl Job {
 
     /// The real stages with the script for an engine.
     pub fn stages(&self) -> Arc<Stages> {
-        let mut config = stages::config();
+        let mut config = stages::quick();
         config.worker.clone_from(&self.worker);
         (config.asr.time_limit_s_min, config.asr.time_limit_s_max) = (self.time_limit_s, self.time_limit_s);
         // A transcript that is too large for the broker is not to be stopped for being too long.
