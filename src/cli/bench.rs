@@ -26,7 +26,7 @@ enum What {
     /// worker, parsed, decoded, understood, answered by an event that is published and confirmed, and acknowledged. A
     /// note counts when its event has arrived at a subscriber. The recogniser is a script that answers at once, and
     /// each note carries 20 ms of uncompressed audio, so that fetching, decoding and looking for speech cost next to
-    /// nothing; no speech model is needed. Producer, worker and subscriber share this process.
+    /// nothing; its text is understood by letters and words, without the sentence encoder. No model is needed. Producer, worker and subscriber share this process.
     ///
     /// It measures twice: as fast as it goes, with a bounded number of notes on their way; then on a fixed schedule of
     /// half as many a second, where a note's time counts from when it was due, whatever kept it from leaving.
