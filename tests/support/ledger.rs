@@ -187,13 +187,22 @@ impl Collector {
 
     /// Messages in a queue that nobody has been handed; none where there is no such queue.
     pub async fn waiting_in(&self, queue: &str) -> u32 {
+        self.look_into(queue).await.0
+    }
+
+    /// Who consumes a queue, in number.
+    pub async fn consumers_of(&self, queue: &str) -> u32 {
+        self.look_into(queue).await.1
+    }
+
+    async fn look_into(&self, queue: &str) -> (u32, u32) {
         let (_connection, channel) = connect(&self.url).await.unwrap();
         let passive = QueueDeclareOptions::durable().passive();
         match channel.queue_declare(queue.into(), passive, FieldTable::default()).await {
-            Ok(declared) => declared.message_count(),
+            Ok(declared) => (declared.message_count(), declared.consumer_count()),
             Err(error) => {
                 assert!(error.to_string().contains("NOT_FOUND"), "{error}");
-                0
+                (0, 0)
             }
         }
     }

@@ -180,7 +180,15 @@ impl Node {
 
     /// Sends a request to the management interface and expects that it succeeds.
     fn request(&self, method: &str, path: &str, body: &str) -> String {
-        let answer = self.try_request(method, path, body).expect("RabbitMQ's management interface answers");
+        let deadline = Instant::now() + START_LIMIT;
+        let answer = loop {
+            // A node that has just started, on a machine that has other things to do, may take its time.
+            if let Some(answer) = self.try_request(method, path, body).filter(|answer| !answer.is_empty()) {
+                break answer;
+            }
+            assert!(Instant::now() < deadline, "{method} {path}: RabbitMQ's management interface does not answer");
+            thread::sleep(Duration::from_millis(200));
+        };
         assert!(answer.starts_with("HTTP/1.1 2"), "{method} {path}: {answer}");
         answer
     }
