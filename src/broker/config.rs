@@ -23,7 +23,8 @@ pub const EMBEDDED_PATH: &str = "data/sprachpost.sqlite";
 #[derive(Debug, Clone, Deserialize, Serialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    /// Which queue: `embedded:PATH` or `amqp://host` (without a password), or where an address with a password is
+    /// Which queue: `embedded:PATH` or `amqp://host` (without a password; `amqp://one,two,three` for the nodes of a
+    /// cluster, of which any will do), or where an address with a password is
     /// found: `{ env = "NAME" }` or `{ file = "PATH" }`. A file in `data/` where none is set.
     pub url: Option<Address>,
     /// Longest wait for a connection, in seconds.

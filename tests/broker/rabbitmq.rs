@@ -307,6 +307,21 @@ async fn queues_declared_with_other_settings_are_named() {
     assert!(Lane::ALL.iter().any(|lane| lane.queue() == name), "{name}");
 }
 
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn any_node_of_a_cluster_will_do() {
+    let vhost = shared().new_vhost();
+    // Two nodes that are down beside the one that is up; where an attempt begins is chance.
+    let down = || std::net::TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+    let url = vhost.url().replacen("@127", &format!("@{},{},127", down(), down()), 1);
+    let broker = broker::open(Some(&url.into()), &config()).await.unwrap();
+    submit(&broker, "a").await;
+    vhost.close_connections();
+    until_ready(&broker, true).await;
+    next(&mut reopened(&broker).await).await.settle(&Settlement::Ack).await.unwrap();
+    waiting(&broker, 0).await;
+    broker.close().await;
+}
+
 #[tokio::test]
 async fn a_broker_that_is_not_there_is_an_error_without_its_password() {
     let unused = std::net::TcpListener::bind(("127.0.0.1", 0)).unwrap().local_addr().unwrap();

@@ -45,6 +45,14 @@ struct Scene {
     notes: u32,
 }
 
+impl Drop for Scene {
+    fn drop(&mut self) {
+        if thread::panicking() {
+            eprintln!("what the program said since the fault: {:#?}", self.server.news());
+        }
+    }
+}
+
 /// What a fault does to readiness.
 #[derive(PartialEq)]
 enum Shows {
@@ -160,7 +168,6 @@ fn the_program_notices_every_fault_of_its_broker_says_so_once_and_goes_on() {
     let scene = &mut scene;
     let lost = "the connection was lost";
 
-    scene.survives("the broker restarts", &Shows::Unready, |s| s.node.kill(), |s| s.node.restart(), lost);
     let close = |s: &mut Scene| s.node.vhost(&s.vhost).close_connections();
     scene.survives("the broker closes all connections", &Shows::Briefly, close, |_| {}, lost);
     scene.survives(
@@ -185,6 +192,9 @@ fn the_program_notices_every_fault_of_its_broker_says_so_once_and_goes_on() {
         |s| s.node.control(&["set_disk_free_limit", "50MB"]),
         "the broker takes no messages for now",
     );
+
+    // Not the first: RabbitMQ 3.10 does not always bring back a queue that was declared seconds before it was killed.
+    scene.survives("the broker restarts", &Shows::Unready, |s| s.node.kill(), |s| s.node.restart(), lost);
 
     let gone = "the consumer is gone";
     let twice = |s: &mut Scene| {

@@ -4,7 +4,13 @@
 //! lapin's own recovery is not used. It replays what was declared and leaves open which deliveries are still ours;
 //! here a lost connection is an error to everybody who used it, and whoever goes on takes the new one.
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
 
 use futures_util::{Stream, StreamExt};
 use lapin::{Connection, ConnectionProperties, Event};
@@ -46,7 +52,14 @@ impl Link {
         address: Address,
         config: Arc<Config>,
     ) -> Result<Self, BrokerError> {
-        let supervisor = Supervisor { purpose, address: address.clone(), config, stop: CancellationToken::new() };
+        let supervisor = Supervisor {
+            purpose,
+            address: address.clone(),
+            config,
+            // Workers spread over the nodes of a cluster.
+            host: AtomicUsize::new(uuid::Uuid::new_v4().as_u128() as u16 as usize),
+            stop: CancellationToken::new(),
+        };
         let stop = supervisor.stop.clone();
         let connection = Arc::new(supervisor.connect().await?);
         let (states, state) = watch::channel(State::up(&connection));
@@ -111,17 +124,35 @@ struct Supervisor {
     purpose: &'static str,
     address: Address,
     config: Arc<Config>,
+    /// Which of the address' hosts is tried next.
+    host: AtomicUsize,
     stop: CancellationToken,
 }
 
 impl Supervisor {
+    /// To whichever host takes it first, each asked once.
     async fn connect(&self) -> Result<Connection, BrokerError> {
+        let mut result = self.connect_to(self.host.load(Ordering::Relaxed)).await;
+        for _ in 1..self.address.hosts() {
+            if result.is_ok() {
+                break;
+            }
+            result = self.connect_to(self.next_host()).await;
+        }
+        result
+    }
+
+    fn next_host(&self) -> usize {
+        self.host.fetch_add(1, Ordering::Relaxed).wrapping_add(1)
+    }
+
+    async fn connect_to(&self, host: usize) -> Result<Connection, BrokerError> {
         let connection = within("a connection", self.config.connect_limit(), async {
             let name = format!("sprachpost {}", self.purpose);
             let properties = ConnectionProperties::default().with_connection_name(name.into());
             lapin::DefaultConnectionBuilder::new()
                 .map_err(|error| self.address.unreachable(error))?
-                .with_uri(self.address.uri())
+                .with_uri(self.address.uri(host).clone())
                 .with_properties(properties)
                 .connect()
                 .await
@@ -181,10 +212,11 @@ impl Supervisor {
         loop {
             tokio::time::sleep(jittered(pause)).await;
             pause = (pause * 2).min(pause_max);
-            if !self.address.answers(self.config.connect_limit()).await {
+            let host = self.next_host();
+            if !self.address.answers(host, self.config.connect_limit()).await {
                 continue;
             }
-            match self.connect().await {
+            match self.connect_to(host).await {
                 Ok(connection) => return connection,
                 Err(error) => {
                     let why = error.to_string();

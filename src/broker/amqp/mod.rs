@@ -48,7 +48,7 @@ use super::{
 
 /// The virtual host that an address names.
 pub fn virtual_host(url: &SecretString, config: &Config) -> Result<String, BrokerError> {
-    Ok(Address::parse(url, config)?.uri().vhost)
+    Ok(Address::parse(url, config)?.uri(0).vhost.clone())
 }
 
 /// The queue on RabbitMQ.
