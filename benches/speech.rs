@@ -184,6 +184,6 @@ async fn process(clip: clips::Clip, stages: Arc<Stages>) -> (clips::Clip, Proces
     let outcome = pipeline::process(&Received { note, traceparent: None }, Attempt::only(), &stages).await;
     match outcome.effects.into_iter().next() {
         Some(Event::Processed { data, .. }) => (clip, *data),
-        None => panic!("{}: no event", clip.file),
+        _ => panic!("{}: no event", clip.file),
     }
 }

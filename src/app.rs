@@ -20,6 +20,7 @@ use crate::{
     pipeline::Stages,
     shutdown::Shutdown,
     telemetry,
+    tenants::Tenants,
     understanding::{
         self, Understander,
         playbook::{Playbook, PlaybookErrors},
@@ -116,6 +117,7 @@ pub fn stages(config: &Config) -> Result<Arc<Stages>, StartError> {
 pub fn stages_on(config: &Config, pool: Pool) -> Result<Arc<Stages>, StartError> {
     let config = config.clone();
     let (playbook, understander) = tokio::task::block_in_place(|| learn(&config))?;
+    check(&config.tenants, &playbook)?;
     Ok(Arc::new(Stages {
         fetcher: Fetcher::new(&config.fetch)?,
         pool,
@@ -129,6 +131,17 @@ pub fn stages_on(config: &Config, pool: Pool) -> Result<Arc<Stages>, StartError>
         long_s: config.worker.lanes.long_s,
         worker: config.worker.name.unwrap_or_else(host_name),
     }))
+}
+
+/// What tenants are to be told has to stand in the playbook.
+fn check(tenants: &Tenants, playbook: &Playbook) -> Result<(), StartError> {
+    let mut told = tenants.iter().filter(|(_, tenant)| tenant.acknowledgement == Some(true));
+    match told.next() {
+        Some((tenant, _)) if playbook.acknowledgement.is_none() => {
+            Err(StartError::NothingToAcknowledge { tenant: tenant.to_owned() })
+        }
+        _ => Ok(()),
+    }
 }
 
 fn learn(config: &Config) -> Result<(Playbook, Understander), StartError> {
@@ -204,6 +217,11 @@ pub enum StartError {
     NoSmallerModel,
     #[error("the playbook cannot be used")]
     Playbook(#[from] PlaybookErrors),
+    #[error(
+        "tenants.{tenant}.acknowledgement is true, but the playbook has no text for it: add [acknowledgement] to the \
+         playbook, or remove the setting"
+    )]
+    NothingToAcknowledge { tenant: String },
     #[error(transparent)]
     Understanding(#[from] understanding::SetupError),
     #[error(transparent)]

@@ -34,14 +34,14 @@ use crate::{
     },
     backlog::Relief,
     broker::Lane,
-    event::{Event, Reason, envelope::Received, processed::OutcomeKind},
+    event::{Event, Processed, Reason, envelope::Received, processed::OutcomeKind},
     note::VoiceNote,
     outcome::{DeadLetterCause, Disposition, Outcome, Settlement, Stage},
     reply,
     report::{Attempt, Report},
     retry::RetryPolicy,
     tenants::Tenants,
-    understanding::{Understander, playbook::Playbook},
+    understanding::{Understander, playbook::Playbook, redaction},
 };
 
 /// Everything a note passes through; made once at start, shared by all notes.
@@ -251,6 +251,14 @@ pub fn crashed(received: &Received, attempt: Attempt, worker: &str) -> Outcome {
     let cause = DeadLetterCause { reason: Reason::WorkerCrashed, stage: Stage::Receive };
     let event = Event::processed(report.finish(), received.traceparent.clone());
     Outcome { effects: vec![event], settlement: Settlement::DeadLetter(cause) }
+}
+
+/// The same result for consumers that may not see personal data, where the tenant wants it.
+#[must_use]
+pub fn redacted(processed: &Processed, traceparent: Option<&str>, stages: &Stages) -> Option<Event> {
+    let tenant = stages.tenants.get(processed.tenant.as_ref()?);
+    let redacted = || redaction::redact(processed, &stages.playbook.entities);
+    tenant.redacted_events.then(|| Event::redacted(redacted(), traceparent.map(str::to_owned)))
 }
 
 /// Sets its flag when it is dropped, and with it the work that nobody waits for any more gives up.

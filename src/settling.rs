@@ -1,5 +1,8 @@
 //! Owns the order between what a note came to and the queue's forgetting it, as a machine without effects.
 //!
+//! The terminal event is the first effect; what follows repeats it for others, and is worth less: it is left out where
+//! the terminal event had to be shortened, and where it is too large itself.
+//!
 //! ```text
 //! publish the first effect ─► … ─► publish the last ─► settle
 //!          └── could not be published ──────────────────► settle otherwise: the note comes back
@@ -52,6 +55,11 @@ impl Settling {
         self.published += 1;
     }
 
+    /// Has the same told to others, after everything that is to be published already.
+    pub fn tell_as_well(&mut self, event: Event) {
+        self.outcome.effects.push(event);
+    }
+
     /// The event that was next is not known to be safe.
     pub fn not_published(&mut self, disposition: Disposition, retry: &RetryPolicy) {
         let settlement = match disposition {
@@ -61,13 +69,19 @@ impl Settling {
             }
             Disposition::Fail => {
                 let cause = DeadLetterCause { reason: Reason::ResultTooLarge, stage: Stage::Receive };
-                let shorter = self.outcome.effects.get(self.published).and_then(without_what_was_said);
-                if let Some(event) = shorter {
-                    self.outcome.effects[self.published] = event;
-                    self.outcome.settlement = Settlement::DeadLetter(cause);
-                    return;
+                match self.outcome.effects.get(self.published).map(Shorter::of) {
+                    Some(Shorter::Event(event)) => {
+                        self.outcome.effects.truncate(self.published);
+                        self.outcome.effects.push(event);
+                        self.outcome.settlement = Settlement::DeadLetter(cause);
+                        return;
+                    }
+                    Some(Shorter::Nothing) => {
+                        self.outcome.effects.remove(self.published);
+                        return;
+                    }
+                    Some(Shorter::Itself) | None => Settlement::DeadLetter(cause),
                 }
-                Settlement::DeadLetter(cause)
             }
         };
         self.outcome.effects.truncate(self.published);
@@ -87,15 +101,26 @@ impl Settling {
     }
 }
 
-/// The same event with nothing in it that can be long: even a result that no broker takes has its one event. None if
-/// it is that already.
-fn without_what_was_said(event: &Event) -> Option<Event> {
-    let Event::Processed { data, traceparent } = event;
-    let said_nothing = data.transcript.is_none() && data.understanding.is_none();
-    if said_nothing {
-        return None;
+/// What takes the place of an event that no broker takes.
+enum Shorter {
+    /// The same with nothing in it that can be long: even such a note has its one event.
+    Event(Event),
+    /// It can be missed.
+    Nothing,
+    /// It is as short as can be.
+    Itself,
+}
+
+impl Shorter {
+    fn of(event: &Event) -> Self {
+        match event {
+            Event::Processed { data, .. } if data.transcript.is_none() && data.understanding.is_none() => Self::Itself,
+            Event::Processed { data, traceparent } => {
+                Self::Event(Event::processed(data.too_large(), traceparent.clone()))
+            }
+            Event::Redacted { .. } | Event::Acknowledged { .. } => Self::Nothing,
+        }
     }
-    Some(Event::processed(data.too_large(), traceparent.clone()))
 }
 
 #[cfg(test)]

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::note::Tenant;
+use crate::{note::Tenant, understanding::playbook::WeekHours};
 
 /// Settings by tenant; a tenant without an entry has the defaults.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,9 +19,21 @@ pub struct TenantConfig {
     pub language: Option<String>,
     /// Languages that detection may choose among; empty means any.
     pub languages: Vec<String>,
+    /// Whether senders are told at once that their note is there; as the playbook says where it is not set.
+    pub acknowledgement: Option<bool>,
+    /// When somebody is there for this tenant's customers, in the time zone and but for the holidays of the playbook;
+    /// the playbook's hours where none.
+    pub business_hours: Option<WeekHours>,
+    /// Publish each result a second time, without personal data, for consumers that may not see those.
+    pub redacted_events: bool,
 }
 
 impl Tenants {
+    /// All tenants that have settings, by name.
+    pub fn iter(&self) -> impl Iterator<Item = (&str, &TenantConfig)> {
+        self.0.iter().map(|(name, config)| (name.as_str(), config))
+    }
+
     #[must_use]
     pub fn get(&self, tenant: &Tenant) -> TenantConfig {
         self.0.get(tenant.as_str()).cloned().unwrap_or_default()

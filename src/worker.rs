@@ -21,6 +21,7 @@ use crate::{
     ledger::{Answer, Begun, Ledger, Step},
     outcome::{DeadLetterCause, Outcome, Settlement, Stage},
     pipeline::{self, Stages},
+    reply::acknowledgement::acknowledge,
     report::{Attempt, Report},
     retry::RetryPolicy,
     shutdown::Shutdown,
@@ -194,10 +195,12 @@ impl Worker {
         };
         // A replay that people ordered is answered once more, under an id of its own.
         let event_id = note_id.event_id_of_replay(PROCESSED_V1, delivery.replay());
-        match self.ledger.begin(event_id, number).await {
+        let mut answer = match self.ledger.begin(event_id, number).await {
             Begun::Work(claim) => claim.decide(self.outcome_of(received, delivery).await).await,
             Begun::Settle(answer) => *answer,
-        }
+        };
+        answer.tell_others(|processed, traceparent| pipeline::redacted(processed, traceparent, &self.stages));
+        answer
     }
 
     async fn outcome_of(&self, received: Result<Received, EventError>, delivery: &dyn Delivery) -> Outcome {
@@ -206,13 +209,29 @@ impl Worker {
         let attempt = Attempt { number, queued_at, lane: delivery.lane(), relief, replay: delivery.replay() };
         match received {
             Ok(received) if delivery.exhausted() => pipeline::crashed(&received, attempt, &self.stages.worker),
-            Ok(received) => pipeline::process(&received, attempt, &self.stages).await,
+            Ok(received) => {
+                self.acknowledge(&received, attempt).await;
+                pipeline::process(&received, attempt, &self.stages).await
+            }
             Err(error) => {
                 let report = Report::of_unreadable(delivery.message(), &error, attempt, &self.stages.worker);
                 let cause = DeadLetterCause { reason: error.reason(), stage: Stage::Receive };
                 let event = Event::processed(report.finish(), None);
                 Outcome { effects: vec![event], settlement: Settlement::DeadLetter(cause) }
             }
+        }
+    }
+
+    /// Tells the sender that the note is there, where that is wanted. The note goes on whether it succeeds or not.
+    async fn acknowledge(&self, received: &Received, attempt: Attempt) {
+        let (stages, now) = (&self.stages, Timestamp::now());
+        let tenant = stages.tenants.get(&received.note.tenant);
+        let Some(event) = acknowledge(received, attempt, &tenant, &stages.playbook, now) else { return };
+        let published = self.broker.publish(Exchange::Results, &event.to_message(now)).await;
+        let result = if published.is_ok() { "published" } else { "lost" };
+        metrics::counter!("sprachpost_acknowledgements_total", "result" => result).increment(1);
+        if let Err(error) = published {
+            log_failure(&error, "a note could not be acknowledged; it is worked on all the same");
         }
     }
 
@@ -249,7 +268,7 @@ pub(crate) fn better_lane(lane: Lane, returned: bool, exhausted: bool) -> Option
 
 /// The one place where a note's fate is logged: ids, words from closed sets and figures only.
 fn log_outcome(outcome: &Outcome) {
-    for Event::Processed { data, .. } in &outcome.effects {
+    for data in outcome.effects.iter().filter_map(Event::as_processed) {
         telemetry::count(data);
         tracing::info!(
             note_id = %data.note_id,

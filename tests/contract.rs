@@ -24,6 +24,8 @@ fn compare(file: &str, generated: &Value) {
 fn the_schemas_that_are_checked_in_match_the_types() {
     compare("received.v1.schema.json", &serde_json::to_value(contract::received_schema()).unwrap());
     compare("processed.v1.schema.json", &serde_json::to_value(contract::processed_schema()).unwrap());
+    compare("acknowledged.v1.schema.json", &serde_json::to_value(contract::acknowledged_schema()).unwrap());
+    compare("redacted.v1.schema.json", &serde_json::to_value(contract::redacted_schema()).unwrap());
     compare("asyncapi.json", &contract::asyncapi());
 }
 

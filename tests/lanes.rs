@@ -105,7 +105,9 @@ async fn process(note: VoiceNote, attempt: Attempt, stages: &Arc<Stages>) -> Out
 }
 
 fn the_event(outcome: Outcome) -> Processed {
-    let [Event::Processed { data, .. }] = outcome.effects.try_into().expect("exactly one event");
+    let Ok([Event::Processed { data, .. }]) = <[Event; 1]>::try_from(outcome.effects) else {
+        panic!("exactly one event")
+    };
     *data
 }
 

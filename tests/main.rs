@@ -18,4 +18,5 @@ mod models;
 mod ops;
 mod pipeline;
 mod support;
+mod told;
 mod understanding;

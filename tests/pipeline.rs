@@ -169,7 +169,7 @@ fn a_broken_recogniser_means_another_attempt_and_in_the_end_a_dead_letter_and_an
     let last = runtime().block_on(pipeline::process(&received, Attempt { number: 2, ..Attempt::only() }, &stages));
     let Settlement::DeadLetter(cause) = &last.settlement else { panic!("{:?}", last.settlement) };
     assert_eq!((cause.reason, cause.stage), (Reason::TranscriberFailed, Stage::Transcribe));
-    let sprachpost::event::Event::Processed { data, traceparent } = &last.effects[0];
+    let sprachpost::event::Event::Processed { data, traceparent } = &last.effects[0] else { panic!() };
     assert_eq!((data.outcome, data.attempt), (OutcomeKind::Failed, 2));
     assert_eq!(traceparent, &received.traceparent);
     assert!(data.audio.is_some(), "what was found out before stays in the event");

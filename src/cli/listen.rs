@@ -1,18 +1,24 @@
-//! `sprachpost listen`: results as they are published.
+//! `sprachpost listen`: results as they are published, and what is told beside them.
 
 use std::process::ExitCode;
 
 use clap::Args;
 
 use super::present;
-use crate::{app, config::Config, event::envelope, shutdown::Shutdown};
+use crate::{
+    app,
+    config::Config,
+    event::{Event, envelope},
+    shutdown::Shutdown,
+};
 
 #[derive(Debug, Args)]
 #[command(
-    after_help = "Examples:\n  sprachpost listen\n  sprachpost listen 'processed.*.*.completed.de.complaint.high'"
+    after_help = "Examples:\n  sprachpost listen\n  sprachpost listen 'processed.*.*.completed.de.complaint.high'\n  \
+                  sprachpost listen 'acknowledged.#'"
 )]
 pub struct Arguments {
-    /// A topic pattern: `*` is one word, `#` any number.
+    /// A topic pattern: `*` is one word, `#` any number. Topics begin with `processed`, `redacted` or `acknowledged`.
     #[arg(default_value = "processed.#")]
     pattern: String,
     /// Print each event as one line of JSON.
@@ -30,8 +36,10 @@ pub async fn run(arguments: Arguments, config: Config) -> anyhow::Result<ExitCod
             message = results.next() => message?,
             () = shutdown.requested() => break,
         };
-        match envelope::parse_processed(&message) {
-            Ok(processed) => present::print(&processed, None, arguments.json)?,
+        match envelope::parse_event(&message) {
+            Ok(Event::Processed { data, .. }) => present::print(&data, None, arguments.json)?,
+            Ok(Event::Redacted { data, .. }) => present::print(data.get(), None, arguments.json)?,
+            Ok(Event::Acknowledged { data, .. }) => present::print_acknowledged(&data, arguments.json)?,
             Err(error) => eprintln!("sprachpost: a message on {} is no result: {error}", message.routing_key),
         }
     }

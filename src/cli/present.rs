@@ -7,7 +7,7 @@ use std::{
 };
 
 use crate::event::{
-    Processed,
+    Acknowledged, Processed,
     processed::{Abstained, AudioInfo, OutcomeKind, Reply, Transcript, Understanding},
 };
 
@@ -25,6 +25,27 @@ pub fn print(processed: &Processed, file: Option<&Path>, json: bool) -> io::Resu
         writeln!(out, "{}", for_people(processed, file))?;
     }
     out.flush()
+}
+
+/// Writes to stdout what a sender is told.
+pub fn print_acknowledged(acknowledged: &Acknowledged, json: bool) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    if json {
+        serde_json::to_writer(&mut out, acknowledged)?;
+        writeln!(out)?;
+    } else {
+        writeln!(out, "{}", acknowledgement(acknowledged))?;
+    }
+    out.flush()
+}
+
+fn acknowledgement(acknowledged: &Acknowledged) -> String {
+    let hours = if acknowledged.open { "within business hours" } else { "outside of business hours" };
+    let id = acknowledged.message_id.chars().filter(|c| !c.is_control()).collect();
+    let mut block = Block::headed(&[id, "received".to_owned(), hours.to_owned()]);
+    block.line("told", &format!("[{}, {}]", acknowledged.template, acknowledged.language));
+    block.line("", &acknowledged.text);
+    block.0
 }
 
 /// A block of labelled lines.

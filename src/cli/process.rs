@@ -77,8 +77,8 @@ fn note(file: &Path, arguments: &Arguments) -> VoiceNote {
 async fn process(note: VoiceNote, stages: Arc<Stages>) -> Processed {
     let received = Received { note, traceparent: None };
     let Outcome { effects, settlement } = pipeline::process(&received, Attempt::only(), &stages).await;
-    if let Some(Event::Processed { data, .. }) = effects.into_iter().next() {
-        return *data;
+    if let Some(processed) = effects.iter().find_map(Event::as_processed) {
+        return processed.clone();
     }
     // With one attempt there is always an event; should that ever change, say so instead of nothing.
     let reason = match settlement {

@@ -1,12 +1,12 @@
-//! Owns the generated contract: JSON Schema of both events, and an AsyncAPI 3 document of topics, keys, headers and
+//! Owns the generated contract: JSON Schema of all events, and an AsyncAPI 3 document of topics, keys, headers and
 //! queue arguments. The files in `contract/` are what these functions return; a test notices when they differ.
 
 use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::{Value, json};
 
 use super::{
-    Processed,
-    envelope::{CONTENT_TYPE, Envelope, PROCESSED_V1, RECEIVED_V1},
+    Acknowledged, Processed, Redacted,
+    envelope::{ACKNOWLEDGED_V1, CONTENT_TYPE, Envelope, PROCESSED_V1, RECEIVED_V1, REDACTED_V1},
 };
 use crate::{
     broker::{self, Lane, topology},
@@ -25,6 +25,18 @@ pub fn processed_schema() -> Schema {
     schema::<Envelope<Processed>>(PROCESSED_V1)
 }
 
+/// Schema of `de.sprachpost.voice-note.acknowledged.v1`.
+#[must_use]
+pub fn acknowledged_schema() -> Schema {
+    schema::<Envelope<Acknowledged>>(ACKNOWLEDGED_V1)
+}
+
+/// Schema of `de.sprachpost.voice-note.redacted.v1`.
+#[must_use]
+pub fn redacted_schema() -> Schema {
+    schema::<Envelope<Redacted>>(REDACTED_V1)
+}
+
 fn schema<T: JsonSchema>(event_type: &str) -> Schema {
     let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
     schema.insert("title".to_owned(), event_type.into());
@@ -36,10 +48,15 @@ fn schema<T: JsonSchema>(event_type: &str) -> Schema {
     schema
 }
 
-/// Both schemas in one document, by event type.
+/// All schemas in one document, by event type.
 #[must_use]
 pub fn schemas() -> Value {
-    json!({ RECEIVED_V1: received_schema(), PROCESSED_V1: processed_schema() })
+    json!({
+        RECEIVED_V1: received_schema(),
+        PROCESSED_V1: processed_schema(),
+        ACKNOWLEDGED_V1: acknowledged_schema(),
+        REDACTED_V1: redacted_schema(),
+    })
 }
 
 /// AsyncAPI 3 document of what goes over the broker.
@@ -70,6 +87,20 @@ pub fn asyncapi() -> Value {
                 &["tenant", "channel", "outcome", "language", "intent", "urgency"],
                 "processed",
             ),
+            "acknowledgements": topic_channel(
+                topology::RESULTS_EXCHANGE,
+                "acknowledged.{tenant}.{channel}",
+                "At most one event a note, before anybody has listened to it, where the playbook or the tenant wants it.",
+                &["tenant", "channel"],
+                "acknowledged",
+            ),
+            "redactedResults": topic_channel(
+                topology::RESULTS_EXCHANGE,
+                "redacted.{tenant}.{channel}.{outcome}.{language}.{intent}.{urgency}",
+                "What the results say, without personal data, for tenants that want it.",
+                &["tenant", "channel", "outcome", "language", "intent", "urgency"],
+                "redacted",
+            ),
             "urgentNotes": topic_channel(
                 topology::NOTES_EXCHANGE,
                 "urgent.{tenant}.{channel}",
@@ -91,11 +122,15 @@ pub fn asyncapi() -> Value {
         "operations": {
             "takeNotes": operation("receive", "notes"),
             "publishResults": operation("send", "results"),
+            "publishAcknowledgements": operation("send", "acknowledgements"),
+            "publishRedactedResults": operation("send", "redactedResults"),
         },
         "components": {
             "messages": {
                 "received": message(RECEIVED_V1, "A voice note to process", &received_schema()),
                 "processed": message(PROCESSED_V1, "What became of a voice note", &processed_schema()),
+                "acknowledged": message(ACKNOWLEDGED_V1, "What its sender can be told at once", &acknowledged_schema()),
+                "redacted": message(REDACTED_V1, "What became of it, without personal data", &redacted_schema()),
             }
         }
     })

@@ -8,17 +8,20 @@ use std::collections::BTreeMap;
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, de::IgnoredAny};
+use uuid::Uuid;
 
-use super::{Processed, Reason};
+use super::{Acknowledged, Processed, Reason, Redacted};
 use crate::{
     broker::Message,
-    note::{Channel, Tenant, VoiceNote},
+    note::{Channel, NoteId, Tenant, VoiceNote},
 };
 
 pub const CONTENT_TYPE: &str = "application/cloudevents+json";
 pub const RECEIVED_V1: &str = "de.sprachpost.voice-note.received.v1";
 pub const PROCESSED_V1: &str = "de.sprachpost.voice-note.processed.v1";
+pub const ACKNOWLEDGED_V1: &str = "de.sprachpost.voice-note.acknowledged.v1";
+pub const REDACTED_V1: &str = "de.sprachpost.voice-note.redacted.v1";
 /// CloudEvents `source` of what this program publishes.
 pub const SOURCE: &str = "/sprachpost";
 /// W3C Trace Context, carried from the note to everything said about it.
@@ -59,7 +62,12 @@ pub struct Received {
 /// Something this program tells the world.
 #[derive(Debug, Clone, PartialEq)]
 pub enum Event {
+    /// The terminal event: what became of a note.
     Processed { data: Box<Processed>, traceparent: Option<String> },
+    /// The terminal event without personal data, beside it.
+    Redacted { data: Box<Redacted>, traceparent: Option<String> },
+    /// What the sender can be told at once.
+    Acknowledged { data: Box<Acknowledged>, traceparent: Option<String> },
 }
 
 impl Event {
@@ -68,30 +76,80 @@ impl Event {
         Self::Processed { data: Box::new(data), traceparent }
     }
 
+    #[must_use]
+    pub fn redacted(data: Redacted, traceparent: Option<String>) -> Self {
+        Self::Redacted { data: Box::new(data), traceparent }
+    }
+
+    #[must_use]
+    pub fn acknowledged(data: Acknowledged, traceparent: Option<String>) -> Self {
+        Self::Acknowledged { data: Box::new(data), traceparent }
+    }
+
+    /// The terminal event's data, where it is one.
+    #[must_use]
+    pub fn as_processed(&self) -> Option<&Processed> {
+        match self {
+            Self::Processed { data, .. } => Some(data),
+            Self::Redacted { .. } | Self::Acknowledged { .. } => None,
+        }
+    }
+
+    /// Deterministic: what consumers dedupe on.
+    #[must_use]
+    pub fn id(&self) -> Uuid {
+        match self {
+            Self::Processed { data, .. } => data.event_id(),
+            Self::Redacted { data, .. } => data.event_id(),
+            Self::Acknowledged { data, .. } => data.event_id(),
+        }
+    }
+
     /// The message that carries this event: structured mode, deterministic id.
     ///
     /// # Panics
     /// Never: these types hold nothing that JSON cannot express.
     #[must_use]
     pub fn to_message(&self, now: Timestamp) -> Message {
-        let Self::Processed { data, traceparent } = self;
-        let id = data.event_id();
-        let envelope = Envelope {
-            specversion: SPEC_VERSION.to_owned(),
-            id: id.to_string(),
-            source: SOURCE.to_owned(),
-            event_type: PROCESSED_V1.to_owned(),
-            subject: Some(data.note_id.to_string()),
-            time: Some(now),
-            datacontenttype: Some("application/json".to_owned()),
-            traceparent: traceparent.clone(),
-            data,
-        };
-        let body = serde_json::to_vec(&envelope).expect("an event has string keys only and no failing serialisers");
-        let mut message = Message::event(id, data.note_id.to_string(), data.routing_key(), body);
-        message.headers.extend(traceparent.clone().map(|parent| (TRACEPARENT.to_owned(), parent)));
-        message
+        let id = self.id();
+        match self {
+            Self::Processed { data, traceparent } => {
+                wrap(data, PROCESSED_V1, id, data.note_id, data.routing_key(), traceparent.as_deref(), now)
+            }
+            Self::Redacted { data, traceparent } => {
+                wrap(data, REDACTED_V1, id, data.get().note_id, data.routing_key(), traceparent.as_deref(), now)
+            }
+            Self::Acknowledged { data, traceparent } => {
+                wrap(data, ACKNOWLEDGED_V1, id, data.note_id, data.routing_key(), traceparent.as_deref(), now)
+            }
+        }
     }
+}
+
+fn wrap<T: Serialize>(
+    data: &T,
+    event_type: &str,
+    id: Uuid,
+    note_id: NoteId,
+    routing_key: String,
+    traceparent: Option<&str>,
+    now: Timestamp,
+) -> Message {
+    let envelope = Envelope {
+        specversion: SPEC_VERSION.to_owned(),
+        id: id.to_string(),
+        source: SOURCE.to_owned(),
+        event_type: event_type.to_owned(),
+        subject: Some(note_id.to_string()),
+        time: Some(now),
+        datacontenttype: Some("application/json".to_owned()),
+        traceparent: traceparent.map(str::to_owned),
+        data,
+    };
+    let body = serde_json::to_vec(&envelope).expect("an event has string keys only and no failing serialisers");
+    let mut message = Message::event(id, note_id.to_string(), routing_key, body);
+    message.headers.extend(traceparent.map(|parent| (TRACEPARENT.to_owned(), parent.to_owned())));
+    message
 }
 
 /// The message that hands a note to the workers: structured mode, deterministic id, so that the same note submitted
@@ -103,20 +161,8 @@ impl Event {
 pub fn received_message(received: &Received, now: Timestamp) -> Message {
     let note = &received.note;
     let id = note.id().event_id(RECEIVED_V1);
-    let envelope = Envelope {
-        specversion: SPEC_VERSION.to_owned(),
-        id: id.to_string(),
-        source: SOURCE.to_owned(),
-        event_type: RECEIVED_V1.to_owned(),
-        subject: Some(note.id().to_string()),
-        time: Some(now),
-        datacontenttype: Some("application/json".to_owned()),
-        traceparent: received.traceparent.clone(),
-        data: note,
-    };
-    let body = serde_json::to_vec(&envelope).expect("a note has string keys only and no failing serialisers");
     let key = crate::broker::topology::received_routing_key(note);
-    Message::event(id, note.id().to_string(), key, body)
+    wrap(note, RECEIVED_V1, id, note.id(), key, received.traceparent.as_deref(), now)
 }
 
 /// Reads a note out of a message, whichever form it has.
@@ -152,6 +198,24 @@ pub fn parse_received(message: &Message) -> Result<Received, EventError> {
 pub fn parse_processed(message: &Message) -> Result<Processed, EventError> {
     let envelope: Envelope<Processed> = read(&message.body)?;
     if envelope.event_type == PROCESSED_V1 { Ok(envelope.data) } else { Err(EventError::UnknownType) }
+}
+
+/// Reads back anything that this program publishes.
+///
+/// # Errors
+/// [`EventError`] if the message is none of its events.
+pub fn parse_event(message: &Message) -> Result<Event, EventError> {
+    let Envelope { event_type, traceparent, .. } = read::<Envelope<IgnoredAny>>(&message.body)?;
+    match event_type.as_str() {
+        PROCESSED_V1 => Ok(Event::processed(data(message)?, traceparent)),
+        REDACTED_V1 => Ok(Event::redacted(data(message)?, traceparent)),
+        ACKNOWLEDGED_V1 => Ok(Event::acknowledged(data(message)?, traceparent)),
+        _ => Err(EventError::UnknownType),
+    }
+}
+
+fn data<T: for<'a> Deserialize<'a>>(message: &Message) -> Result<T, EventError> {
+    read::<Envelope<T>>(&message.body).map(|envelope| envelope.data)
 }
 
 /// CloudEvents attributes from headers, without their prefix, in lower case.

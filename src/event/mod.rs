@@ -1,17 +1,23 @@
-//! Owns the wire contract: what a note looks like when it comes in, and the one event that says what became of it.
+//! Owns the wire contract: what a note looks like when it comes in, the one event that says what became of it, and
+//! what is told beside it.
 //!
 //! * [`processed`]: the data of `de.sprachpost.voice-note.processed.v1`, the terminal event.
+//! * [`redacted`]: the same without personal data. [`acknowledged`]: what the sender can be told at once.
 //! * [`reason`]: the stable machine-readable reasons in it.
 //! * [`envelope`]: CloudEvents 1.0 in, in all three modes, and out in structured mode.
 //! * [`contract`]: JSON Schema and AsyncAPI, generated from these types.
 //!
 //! It knows the shape of messages, not how a broker carries them.
 
+pub mod acknowledged;
 pub mod contract;
 pub mod envelope;
 pub mod processed;
 pub mod reason;
+pub mod redacted;
 
+pub use acknowledged::Acknowledged;
 pub use envelope::{Event, EventError, RECEIVED_V1};
 pub use processed::Processed;
 pub use reason::Reason;
+pub use redacted::Redacted;

@@ -323,6 +323,11 @@ impl Processed {
     /// `processed.<tenant>.<channel>.<outcome>.<language>.<intent>.<urgency>`; unknown parts are `none`.
     #[must_use]
     pub fn routing_key(&self) -> String {
+        self.key_under("processed")
+    }
+
+    /// The routing key with another first word.
+    pub(super) fn key_under(&self, first: &str) -> String {
         let understanding = self.understanding.as_ref();
         let parts = [
             self.tenant.as_ref().map(Tenant::as_str),
@@ -332,7 +337,7 @@ impl Processed {
             understanding.and_then(|u| u.intent.as_ref()).map(|i| i.name.as_str()),
             understanding.map(|u| u.urgency.level.as_str()),
         ];
-        parts.into_iter().fold("processed".to_owned(), |key, part| key + "." + part.unwrap_or("none"))
+        parts.into_iter().fold(first.to_owned(), |key, part| key + "." + part.unwrap_or("none"))
     }
 
     /// The id of this event: the same on every redelivery, and another one for each replay.

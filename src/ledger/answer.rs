@@ -12,7 +12,7 @@ use super::{
 use crate::{
     broker::Message,
     event::{
-        Event,
+        Event, Processed,
         envelope::{TRACEPARENT, parse_processed},
     },
     outcome::{Disposition, Outcome, Settlement},
@@ -78,12 +78,21 @@ impl Answer {
         Self { claim: Some(claim), ..Self::new(outcome, attempt) }
     }
 
+    /// Has others told as well, where the terminal event is still to be published: whoever finds it unpublished in the
+    /// ledger calls this again.
+    pub fn tell_others(&mut self, of: impl FnOnce(&Processed, Option<&str>) -> Option<Event>) {
+        if let Next::Publish(Event::Processed { data, traceparent }) = self.settling.next()
+            && let Some(event) = of(data, traceparent.as_deref())
+        {
+            self.settling.tell_as_well(event);
+        }
+    }
+
     pub fn step(&mut self) -> Step<'_> {
         match self.settling.next() {
             Next::Settle(settlement) => Step::Settle(settlement),
             Next::Publish(event) => {
-                let Event::Processed { data, .. } = event;
-                let id = data.event_id().to_string();
+                let id = event.id().to_string();
                 let written = &mut self.written;
                 Step::Publish(self.message.get_or_insert_with(|| {
                     let same = written.take_if(|message| message.id.as_deref() == Some(&id));
@@ -93,11 +102,17 @@ impl Answer {
         }
     }
 
-    /// What was next is confirmed: the ledger forgets what it said.
+    /// What was next is confirmed. After the last event the ledger forgets what the first one said.
     pub async fn published(&mut self) {
+        self.message = None;
         self.settling.published();
-        let published = self.message.take().and_then(|message| message.id);
-        if let Some(claim) = self.claim.as_ref().filter(|claim| published == Some(claim.event_id.to_string())) {
+        self.mark_if_all_is_published().await;
+    }
+
+    async fn mark_if_all_is_published(&self) {
+        let Next::Settle(Settlement::Ack | Settlement::DeadLetter(_)) = self.settling.next() else { return };
+        let Some(claim) = &self.claim else { return };
+        if self.settling.outcome().effects.iter().any(|event| event.id() == claim.event_id) {
             claim.mark(Mark::Published).await;
         }
     }
@@ -107,7 +122,9 @@ impl Answer {
     pub async fn not_published(&mut self, disposition: Disposition, retry: &RetryPolicy) {
         self.message = None;
         self.settling.not_published(disposition, retry);
-        let (Some(claim), Next::Publish(event)) = (&self.claim, self.settling.next()) else { return };
+        let (Some(claim), Next::Publish(event)) = (&self.claim, self.settling.next()) else {
+            return self.mark_if_all_is_published().await;
+        };
         let message = event.to_message(Timestamp::now());
         claim.overrule(&message, &self.settling.outcome().settlement).await;
         self.written = Some(message);

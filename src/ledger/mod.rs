@@ -123,10 +123,7 @@ impl Claim {
     /// is the answer. An outcome without the terminal event frees the note instead.
     pub async fn decide(mut self, outcome: Outcome) -> Answer {
         let Some(open) = self.open.clone() else { return Answer::new(outcome, self.attempt) };
-        let is_terminal = |event: &&Event| {
-            let Event::Processed { data, .. } = event;
-            data.event_id() == self.event_id
-        };
+        let is_terminal = |event: &&Event| event.id() == self.event_id;
         let Some(event) = outcome.effects.iter().find(is_terminal) else {
             if let Some(lock) = self.lock.take() {
                 lock.free().await;

@@ -3,7 +3,9 @@
 //!
 //! Better silent than a bad dialogue: whenever the intent, the language or a fact is unsure there is a question or an
 //! abstention with its reason. Nothing here is ever sent by itself. What a customer says is data: it fills a slot and
-//! is not looked at again.
+//! is not looked at again. [`acknowledgement`] answers before anybody has listened.
+
+pub mod acknowledgement;
 
 use jiff::Timestamp;
 

@@ -15,6 +15,7 @@ use crate::{
     note::{AudioSource, Channel, NoteId, VoiceNote},
     pipeline,
     report::{Attempt, Report},
+    understanding::redaction,
     worker::better_lane,
 };
 
@@ -183,7 +184,7 @@ impl World {
         for _ in 0..10 {
             match settling.next() {
                 Next::Publish(event) => {
-                    let Event::Processed { data, .. } = event;
+                    let Some(data) = event.as_processed() else { panic!("nothing else is published here") };
                     let stored = (data.event_id(), data.outcome);
                     let is_short = data.transcript.is_none();
                     match fate.publish {
@@ -324,4 +325,45 @@ fn a_refused_result_is_a_retry_and_never_a_success() {
         world.step(Fate { publish, ..FINE });
         assert_eq!((world.done, world.queued.len(), world.queued[0].said.attempt), (0, 1, 2));
     }
+}
+
+#[test]
+fn what_is_told_to_others_is_left_out_where_no_broker_takes_it_or_the_result() {
+    let transcript = crate::event::processed::Transcript {
+        text: "lang".into(),
+        language: "de".to_owned(),
+        language_confidence: 1.0,
+        confidence: 1.0,
+        segments: vec![],
+        model: "m".to_owned(),
+    };
+    let outcome = || {
+        let mut report = Report::begin(&voice_note(), Attempt::only(), "worker");
+        report.data.transcript = Some(transcript.clone());
+        let processed = report.finish();
+        let redacted = redaction::redact(&processed, &std::collections::BTreeMap::new());
+        let mut settling =
+            Settling::new(Outcome { effects: vec![Event::processed(processed, None)], settlement: Settlement::Ack }, 1);
+        settling.tell_as_well(Event::redacted(redacted, None));
+        settling
+    };
+    let retry = RetryPolicy::default();
+    // The result is too large: it is shortened, and nothing else is published.
+    let mut settling = outcome();
+    settling.not_published(Disposition::Fail, &retry);
+    assert!(matches!(settling.next(), Next::Publish(Event::Processed { data, .. }) if data.transcript.is_none()));
+    settling.published();
+    assert!(matches!(settling.next(), Next::Settle(Settlement::DeadLetter(_))));
+    // Only the other one is too large: the result stands.
+    let mut settling = outcome();
+    settling.published();
+    assert!(matches!(settling.next(), Next::Publish(Event::Redacted { .. })));
+    settling.not_published(Disposition::Fail, &retry);
+    assert_eq!(settling.next(), Next::Settle(&Settlement::Ack));
+    assert_eq!(settling.outcome().effects.len(), 1);
+    // It could not be published for now: the note comes back, and all of it is told again.
+    let mut settling = outcome();
+    settling.published();
+    settling.not_published(Disposition::Retry, &retry);
+    assert!(matches!(settling.next(), Next::Settle(Settlement::Retry { .. })));
 }

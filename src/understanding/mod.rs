@@ -4,6 +4,7 @@
 //! * [`encoder`]: what a sentence means, as numbers.
 //! * [`intent`]: which of the playbook's intents a note has, or none.
 //! * [`urgency`], [`entities`], [`contact`]: what else is read from the words.
+//! * [`redaction`]: what is left for those who may not see personal data.
 //! * [`evaluation`]: how good all this is on labelled notes.
 //!
 //! Pure computation once the encoder is loaded: no files, no clock, no randomness; some tens of milliseconds a note.
@@ -15,6 +16,7 @@ pub mod entities;
 pub mod evaluation;
 pub mod intent;
 pub mod playbook;
+pub mod redaction;
 pub mod text;
 pub mod urgency;
 

@@ -100,7 +100,7 @@ async fn what_was_decided_and_not_published_is_published_by_the_next_in_the_same
     let database = postgres::shared().new_database();
     let (one, other, note) = (open(&database).await, open(&database).await, note("a"));
     let mut outcome = answered_by("one", &note, dead_letter());
-    let Event::Processed { traceparent, .. } = &mut outcome.effects[0];
+    let Event::Processed { traceparent, .. } = &mut outcome.effects[0] else { panic!() };
     *traceparent = Some("00-4bf92f35-00f067aa-01".to_owned());
     let mut first = work(&one, &note).await.decide(outcome).await;
     let (message, _) = left(&mut first);
@@ -139,7 +139,7 @@ async fn an_answer_that_no_broker_takes_is_replaced_by_what_is_published_instead
     let database = postgres::shared().new_database();
     let (one, other, note) = (open(&database).await, open(&database).await, note("a"));
     let mut outcome = answered_by("one", &note, Settlement::Ack);
-    let Event::Processed { data, .. } = &mut outcome.effects[0];
+    let Event::Processed { data, .. } = &mut outcome.effects[0] else { panic!() };
     data.transcript = Some(Transcript {
         text: Private::new("so lang, dass kein Broker es nimmt"),
         language: "de".to_owned(),

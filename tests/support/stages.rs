@@ -56,7 +56,9 @@ pub async fn process(note: VoiceNote, stages: &Arc<Stages>) -> Processed {
     let received = Received { note, traceparent: None };
     let outcome = pipeline::process(&received, Attempt::only(), stages).await;
     assert!(!matches!(outcome.settlement, Settlement::Retry { .. }), "one attempt is all there is");
-    let [Event::Processed { data, .. }] = outcome.effects.try_into().expect("exactly one event");
+    let Ok([Event::Processed { data, .. }]) = <[Event; 1]>::try_from(outcome.effects) else {
+        panic!("exactly one event")
+    };
     assert_eq!(data.note_id, received.note.id());
     *data
 }

@@ -10,7 +10,7 @@ mod iban;
 mod moments;
 mod money;
 mod names;
-mod numbers;
+pub(super) mod numbers;
 mod runs;
 
 use std::{collections::BTreeMap, ops::Range};
@@ -74,19 +74,8 @@ pub fn find(
     rules: &BTreeMap<String, EntityRule>,
     sent_at: Option<Timestamp>,
 ) -> Vec<Entity> {
-    let text = transcript.text.expose();
-    let german = transcript.language != "en";
-    let mut scan = Scan { text, words, german, taken: vec![false; words.len()], found: Vec::new() };
-    email::find(&mut scan);
-    money::find(&mut scan);
-    moments::find(&mut scan, sent_at);
-    runs::find(&mut scan, rules);
-    names::find(&mut scan);
-
-    let mut found = scan.found;
-    found.sort_by_key(|fact| fact.at.start);
     let times = heard::Times::of(transcript);
-    found
+    scan(transcript, words, rules, sent_at)
         .into_iter()
         .map(|fact| {
             let verified = fact.proven || rules.get(&fact.kind).is_some_and(|rule| rule.pattern.is_match(&fact.value));
@@ -95,6 +84,35 @@ pub fn find(
             Entity { kind: fact.kind, value: Private::new(fact.value), verified, start_s, end_s }
         })
         .collect()
+}
+
+/// Where the same facts stand: their kind, and the words that name them.
+pub(super) fn places(
+    transcript: &Transcript,
+    words: &[Word],
+    rules: &BTreeMap<String, EntityRule>,
+    sent_at: Option<Timestamp>,
+) -> Vec<(String, Range<usize>)> {
+    scan(transcript, words, rules, sent_at).into_iter().map(|fact| (fact.kind, fact.at)).collect()
+}
+
+/// In the order of the text.
+fn scan(
+    transcript: &Transcript,
+    words: &[Word],
+    rules: &BTreeMap<String, EntityRule>,
+    sent_at: Option<Timestamp>,
+) -> Vec<Found> {
+    let text = transcript.text.expose();
+    let german = transcript.language != "en";
+    let mut scan = Scan { text, words, german, taken: vec![false; words.len()], found: Vec::new() };
+    email::find(&mut scan);
+    money::find(&mut scan);
+    moments::find(&mut scan, sent_at);
+    runs::find(&mut scan, rules);
+    names::find(&mut scan);
+    scan.found.sort_by_key(|fact| fact.at.start);
+    scan.found
 }
 
 #[cfg(test)]

@@ -3,6 +3,8 @@
 //! A [`Playbook`] that exists is valid: names are unique and fit routing keys, teams exist, templates only use slots
 //! that there are. It knows nothing of how intents are recognised or replies are chosen.
 
+mod acknowledgement;
+mod hours;
 mod problem;
 mod raw;
 mod template;
@@ -13,6 +15,8 @@ use std::{collections::BTreeMap, path::Path};
 use jiff::SignedDuration;
 use regex::Regex;
 
+pub use acknowledgement::{Acknowledgement, AcknowledgementTexts};
+pub use hours::{Hours, WeekHours};
 pub use problem::{PlaybookErrors, Problem};
 pub use template::{Part, Template};
 
@@ -40,6 +44,8 @@ pub struct Playbook {
     /// By kind, in alphabetical order.
     pub entities: BTreeMap<String, EntityRule>,
     pub intents: Vec<Intent>,
+    /// What senders are told at once; None: the playbook has nothing to say.
+    pub acknowledgement: Option<Acknowledgement>,
     /// What a team lead should look at, though the playbook works.
     pub warnings: Vec<Problem>,
 }

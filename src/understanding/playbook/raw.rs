@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::Problem;
+use super::{Problem, WeekHours};
 use crate::event::processed::UrgencyLevel;
 
 #[derive(Debug, Deserialize)]
@@ -28,6 +28,7 @@ pub(super) struct RawPlaybook {
     pub entities: BTreeMap<String, RawEntity>,
     #[serde(default)]
     pub intent: Vec<RawIntent>,
+    pub acknowledgement: Option<Spanned<RawAcknowledgement>>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -99,6 +100,27 @@ pub(super) struct RawReply {
     #[serde(default)]
     pub ask: BTreeMap<String, Spanned<String>>,
     pub calls: Option<bool>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAcknowledgement {
+    #[serde(default)]
+    pub enabled: bool,
+    pub time_zone: Spanned<String>,
+    pub hours: Option<WeekHours>,
+    #[serde(default)]
+    pub holidays: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub text: BTreeMap<String, RawAcknowledgementTexts>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawAcknowledgementTexts {
+    pub open: Spanned<String>,
+    pub closed: Spanned<String>,
+    pub busy: Option<Spanned<String>>,
 }
 
 /// Stops at the first value of the wrong type or name: what follows could not be told apart from its consequences.

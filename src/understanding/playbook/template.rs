@@ -65,6 +65,16 @@ impl Template {
         &self.parts
     }
 
+    /// What stands between the slots: all of it, where there are none.
+    #[must_use]
+    pub fn text(&self) -> String {
+        let texts = self.parts.iter().filter_map(|part| match part {
+            Part::Text(text) => Some(text.as_str()),
+            Part::Slot(_) => None,
+        });
+        texts.collect()
+    }
+
     /// The slots in the order of the text, each once.
     #[must_use]
     pub fn slots(&self) -> Vec<&str> {

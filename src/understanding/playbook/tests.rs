@@ -133,6 +133,42 @@ fn a_reply_that_announces_a_call_is_noticed() {
 }
 
 #[test]
+fn an_acknowledgement_says_what_is_wrong_with_it() {
+    let text = r#"version = 1
+[acknowledgement]
+time_zone = "Europe/Bielefeld"
+holidays = ["24.12."]
+[acknowledgement.text.en]
+open = "Hello {name}"
+closed = ""
+"#;
+    let faults = faults(text).join("\n");
+    for part in [
+        "acknowledgement.text.de: there is no text in \"de\"",
+        "line 3, column 13: acknowledgement.time_zone: there is no such time zone",
+        "line 4, column 13: acknowledgement.holidays[0]: a holiday is a date",
+        "line 6, column 8: acknowledgement.text.en.open: nobody has listened to the note yet",
+        "line 7, column 10: acknowledgement.text.en.closed: a reply needs a text",
+    ] {
+        assert!(faults.contains(part), "{part} in {faults}");
+    }
+}
+
+#[test]
+fn hours_that_are_none_are_named_with_their_place() {
+    let text = "version = 1\n[acknowledgement]\ntime_zone = \"UTC\"\nhours.monday = [\"8 to 5\"]";
+    let faults = faults(text).join("\n");
+    assert!(faults.contains("acknowledgement.hours.monday") && faults.contains("08:00-18:00"), "{faults}");
+}
+
+#[test]
+fn the_builtin_acknowledgement_is_complete_and_off() {
+    let acknowledgement = Playbook::builtin().unwrap().acknowledgement.unwrap();
+    assert!(!acknowledgement.enabled && acknowledgement.hours.is_some());
+    assert!(["de", "en"].iter().all(|language| acknowledgement.texts[*language].busy.is_some()));
+}
+
+#[test]
 fn an_expression_that_would_eat_the_memory_is_refused() {
     let faults = faults("version = 1\n[entities.x]\npattern = '((a{1000}){1000}){1000}'");
     assert!(faults[0].contains("entities.x.pattern: the expression is too large"), "{faults:?}");

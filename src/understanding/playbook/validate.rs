@@ -25,7 +25,8 @@ pub(super) fn validate(raw: RawPlaybook, source: &str) -> Result<Playbook, Vec<P
     if check.problems.is_empty() { Ok(playbook) } else { Err(check.problems) }
 }
 
-struct Check<'a> {
+/// Goes through a playbook and keeps what it finds.
+pub(super) struct Check<'a> {
     source: &'a str,
     problems: Vec<Problem>,
     warnings: Vec<Problem>,
@@ -64,6 +65,7 @@ impl Check<'_> {
         let escalations = self.escalations(raw.escalation, &urgency);
         let entities = raw.entities.into_iter().map(|(kind, rule)| self.entity(kind, &rule)).collect();
         let intents = self.intents(raw.intent);
+        let acknowledgement = raw.acknowledgement.map(|raw| self.acknowledgement(raw, &language));
         let (teams, warnings) = (std::mem::take(&mut self.teams), std::mem::take(&mut self.warnings));
         Playbook {
             language,
@@ -75,6 +77,7 @@ impl Check<'_> {
             escalations,
             entities,
             intents,
+            acknowledgement,
             warnings,
         }
     }
@@ -179,15 +182,8 @@ impl Check<'_> {
         }
         let text = self.template(&raw.text, &format!("{field}.text"));
         let plain = raw.plain.map(|plain| {
-            let template = self.template(&plain, &format!("{field}.plain"));
-            if !template.slots().is_empty() {
-                self.fault(
-                    plain.span(),
-                    format!("{field}.plain"),
-                    "this text stands where facts are missing: no slots",
-                );
-            }
-            template
+            let why = "this text stands where facts are missing: no slots";
+            self.slotless(&plain, &format!("{field}.plain"), why)
         });
         let mut ask = BTreeMap::new();
         for (slot, question) in raw.ask {
@@ -199,6 +195,15 @@ impl Check<'_> {
         }
         let calls = raw.calls.unwrap_or_else(|| speaks_of_calls(raw.text.get_ref()));
         (language, ReplyTexts { text, plain, ask, calls })
+    }
+
+    /// A template that must not have slots, and why.
+    pub(super) fn slotless(&mut self, text: &Spanned<String>, field: &str, why: &str) -> Template {
+        let template = self.template(text, field);
+        if !template.slots().is_empty() {
+            self.fault(text.span(), field, why);
+        }
+        template
     }
 
     fn template(&mut self, text: &Spanned<String>, field: &str) -> Template {
@@ -311,7 +316,7 @@ impl Check<'_> {
         }
     }
 
-    fn fault(&mut self, span: Range<usize>, field: impl Into<String>, message: impl Into<String>) {
+    pub(super) fn fault(&mut self, span: Range<usize>, field: impl Into<String>, message: impl Into<String>) {
         self.problems.push(Problem::at(self.source, span, field, message));
     }
 
@@ -324,7 +329,7 @@ fn is_topic_word(name: &str) -> bool {
     (1..=64).contains(&name.len()) && name.bytes().all(|b| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-'))
 }
 
-fn is_language(code: &str) -> bool {
+pub(super) fn is_language(code: &str) -> bool {
     code.len() == 2 && code.bytes().all(|b| b.is_ascii_lowercase())
 }
 
