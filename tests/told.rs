@@ -125,7 +125,7 @@ async fn redacted(events: &mut Box<dyn Subscription>) -> Redacted {
 }
 
 async fn a_sender_is_told_at_once_and_once_and_others_get_no_personal_data(url: SecretString) {
-    let running = Running::start(url, stages::config()).await;
+    let running = Running::start(url, stages::quick()).await;
     let mut events = running.broker.subscribe("#").await.unwrap();
     running.submit("test", None).await;
     // Nobody can have listened to it: the engine is held.
@@ -151,7 +151,7 @@ async fn a_sender_is_told_at_once_and_once_and_others_get_no_personal_data(url: 
 }
 
 async fn who_is_set_aside_is_told_and_a_replay_tells_nobody_again(url: SecretString) {
-    let mut config = stages::config();
+    let mut config = stages::quick();
     config.worker.backlog =
         backlog::Config { after_s: Some(600), relief: Relief::SetAside, ..backlog::Config::default() };
     let running = Running::start(url, config).await;
@@ -216,7 +216,7 @@ fn a_tenant_whose_playbook_has_nothing_to_say_is_an_error_at_start() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("playbook.toml");
     std::fs::write(&path, "version = 1\n").unwrap();
-    let mut config = stages::config();
+    let mut config = stages::quick();
     config.playbook.path = Some(path);
     config.tenants = toml::from_str(SETTINGS).unwrap();
     let pool = Pool::start(1, || Ok(Box::new(ScriptedTranscriber::default()) as Box<dyn Transcriber>)).unwrap();
