@@ -31,8 +31,8 @@ impl std::fmt::Debug for Address {
 
 impl Address {
     pub(super) fn parse(url: &SecretString, config: &Config) -> Result<Self, BrokerError> {
-        let urls = one_url_a_host(url.expose_secret());
-        let uris = urls.iter().map(|url| parse_one(url, config)).collect::<Result<Vec<AMQPUri>, _>>()?;
+        let hosts = one_url_a_host(url.expose_secret());
+        let uris = hosts.iter().map(|url| parse_one(url, config)).collect::<Result<Vec<AMQPUri>, _>>()?;
         let shown: Vec<String> =
             uris.iter().map(|uri| format!("{}:{}", uri.authority.host, uri.authority.port)).collect();
         Ok(Self { uris, shown: shown.join(",") })
