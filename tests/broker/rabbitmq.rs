@@ -307,6 +307,21 @@ async fn queues_declared_with_other_settings_are_named() {
     assert!(Lane::ALL.iter().any(|lane| lane.queue() == name), "{name}");
 }
 
+/// Queues behave the same on 3.10 and on 4 by their arguments; which of them the suite has shown that on, it says.
+#[test]
+fn the_suite_says_which_rabbitmq_it_ran_on() {
+    let version = shared().version();
+    let major: u32 = version.split('.').next().unwrap().parse().unwrap();
+    assert!(major >= 3, "{version}");
+    eprintln!("this is RabbitMQ {version}");
+    if major < 4 {
+        eprintln!(
+            "SKIPPED: RabbitMQ 4. To run all tests on it, let SPRACHPOST_RABBITMQ name the folder of its programs \
+             (rabbitmq-server, rabbitmqctl)"
+        );
+    }
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn any_node_of_a_cluster_will_do() {
     let vhost = shared().new_vhost();

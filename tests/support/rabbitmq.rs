@@ -21,11 +21,14 @@ use base64::{Engine, engine::general_purpose::STANDARD};
 use super::guarded::Guarded;
 
 /// Not the one on the path: that changes the user and writes to /var.
-const SERVER: &str = "/usr/lib/rabbitmq/bin/rabbitmq-server";
-const CONTROL: &str = "/usr/lib/rabbitmq/bin/rabbitmqctl";
+const PACKAGED: &str = "/usr/lib/rabbitmq/bin";
 const START_LIMIT: Duration = Duration::from_secs(90);
 /// Far below the default, so that a message over the broker's limit is a small one.
 pub const MESSAGE_BYTES_MAX: usize = 1024 * 1024;
+
+/// A note on its way from a retry queue to its lane when the lane's leader dies is moved again after this limit. Three
+/// minutes are the default, and too long to wait for in a test.
+const ADVANCED: &str = "[{rabbit, [{dead_letter_worker_publisher_confirm_timeout, 5000}]}].";
 
 /// A node and its name service. Everything of it is gone when it is dropped, or when the tests end.
 pub struct Node {
@@ -51,6 +54,12 @@ struct Ports {
     management: u16,
 }
 
+/// One of RabbitMQ's programs: of the system's package, or of the installation whose programs are in the folder
+/// `SPRACHPOST_RABBITMQ`.
+fn program(name: &str) -> PathBuf {
+    std::env::var_os("SPRACHPOST_RABBITMQ").map_or_else(|| PACKAGED.into(), PathBuf::from).join(name)
+}
+
 /// The node that tests share, each in a virtual host of its own.
 pub fn shared() -> &'static Node {
     static SHARED: OnceLock<Node> = OnceLock::new();
@@ -65,7 +74,8 @@ pub fn nodes_of_its_own() -> MutexGuard<'static, ()> {
 
 impl NameService {
     fn start() -> Arc<Self> {
-        assert!(Path::new(SERVER).exists(), "RabbitMQ is not installed: run `make test`, which installs it");
+        let server = program("rabbitmq-server");
+        assert!(server.exists(), "{} is not there: run `make test`, which installs RabbitMQ", server.display());
         let folder = tempfile::Builder::new().prefix("sprachpost-rabbitmq-").tempdir().unwrap().keep();
         let [port] = free_ports();
         let process = Guarded::start(
@@ -109,6 +119,7 @@ impl Node {
         write_cookie(&folder.join("home/.erlang.cookie"));
         fs::write(folder.join("enabled_plugins"), "[rabbitmq_management].").unwrap();
         fs::write(folder.join("rabbitmq.conf"), ports.configuration(cluster)).unwrap();
+        fs::write(folder.join("advanced.config"), ADVANCED).unwrap();
         Self { folder, ports, server: None, name_service: Arc::clone(name_service) }
     }
 
@@ -123,7 +134,7 @@ impl Node {
         self.kill();
         let environment = self.environment();
         let log = self.folder.join("server.log");
-        self.server = Some(Guarded::start([OsStr::new(SERVER)], &environment, &log, None));
+        self.server = Some(Guarded::start([program("rabbitmq-server").as_os_str()], &environment, &log, None));
     }
 
     /// Waits until the node answers.
@@ -193,6 +204,13 @@ impl Node {
         answer
     }
 
+    /// The version that it says it has.
+    pub fn version(&self) -> String {
+        let overview = self.request("GET", "/api/overview", "");
+        let (_, after) = overview.split_once("\"rabbitmq_version\":\"").expect("RabbitMQ tells its version");
+        after.split('"').next().unwrap_or_default().to_owned()
+    }
+
     fn try_request(&self, method: &str, path: &str, body: &str) -> Option<String> {
         let mut stream = TcpStream::connect(("127.0.0.1", self.ports.management)).ok()?;
         stream.set_read_timeout(Some(Duration::from_secs(20))).ok()?;
@@ -210,7 +228,7 @@ impl Node {
 
     /// Runs the node's command line tool.
     pub fn control(&self, arguments: &[&str]) {
-        let output = Command::new(CONTROL)
+        let output = Command::new(program("rabbitmqctl"))
             .arg("--node")
             .arg(self.ports.name())
             .args(arguments)
