@@ -160,6 +160,17 @@ pub async fn submit(broker: &Arc<dyn Broker>, received: &Received) {
     }
 }
 
+/// A cluster that has just come up, or lost a node, takes its time.
+const BIND_LIMIT: Duration = Duration::from_mins(1);
+
+async fn bind_within(url: &str, limit: Duration) {
+    let deadline = Instant::now() + limit;
+    while let Err(error) = bind(url).await {
+        assert!(Instant::now() < deadline, "the queue that collects results cannot be had: {error}");
+        tokio::time::sleep(Duration::from_millis(200)).await;
+    }
+}
+
 /// Collects results in a queue that survives the broker, from `url`.
 pub struct Collector {
     url: String,
@@ -168,7 +179,7 @@ pub struct Collector {
 
 impl Collector {
     pub async fn start(url: String, ledger: Ledger) -> Self {
-        bind(&url).await.unwrap();
+        bind_within(&url, BIND_LIMIT).await;
         let reading_from = url.clone();
         let task = tokio::spawn(async move {
             loop {
@@ -182,7 +193,7 @@ impl Collector {
 
     /// Declares and binds its queue again, where somebody took it away.
     pub async fn bind(&self) {
-        bind(&self.url).await.unwrap();
+        bind_within(&self.url, BIND_LIMIT).await;
     }
 
     /// Messages in a queue that nobody has been handed; none where there is no such queue.
