@@ -39,6 +39,9 @@ fn config() -> Config {
     }
 }
 
+/// Longer than the only delay that retries have here.
+const EMPTY_FOR: Duration = Duration::from_secs(3);
+
 /// Waits for a condition, and no longer than this takes on a machine that has other things to do.
 fn until(what: &str, mut condition: impl FnMut() -> bool) {
     let deadline = Instant::now() + Duration::from_mins(1);
@@ -105,9 +108,16 @@ fn produce(
 fn assert_empty(collector: &Collector, dead_letters: u32) {
     let lanes = Lane::ALL.map(|lane| lane.queue().to_owned());
     let retries = [Lane::Regular, Lane::Urgent].map(|lane| topology::retry_queue(lane, 1));
-    for queue in lanes.into_iter().chain(retries).chain([topology::CRASHED_QUEUE.to_owned()]) {
-        until(&format!("{queue} is empty"), || runtime().block_on(collector.waiting_in(&queue)) == 0);
-    }
+    let queues: Vec<_> = lanes.into_iter().chain(retries).chain([topology::CRASHED_QUEUE.to_owned()]).collect();
+    // All of them for longer than a retry takes: a note may be on its way from one to another, or in a worker's hands.
+    let mut empty_since = Instant::now();
+    until("all queues are empty and stay so", || {
+        let waiting = |queue: &String| runtime().block_on(collector.waiting_in(queue)) > 0;
+        if queues.iter().any(waiting) {
+            empty_since = Instant::now();
+        }
+        empty_since.elapsed() > EMPTY_FOR
+    });
     assert_eq!(runtime().block_on(collector.waiting_in(topology::DEAD_LETTER_QUEUE)), dead_letters);
 }
 
