@@ -3,16 +3,18 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test soak check models setup release deny
+.PHONY: help demo test test-rabbitmq-4 soak check models setup release deny
 
 # rustup's programs are found even in a shell that has not read their setting yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
 
 TARGET := $(or $(CARGO_TARGET_DIR),target)
+# Where builds lie; nothing of it has to be kept.
+RABBITMQ_4 := $(TARGET)/rabbitmq-4
 step = @printf '\033[1m==>\033[0m %s\n'
 
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install the system packages that the build and the tests need, where they are missing
 	@scripts/setup build broker ledger
@@ -37,6 +39,14 @@ test: ## All tests: real model, real broker, real database
 	@$(TARGET)/debug/sprachpost models pull
 	$(step) "Testing"
 	@cargo test --locked
+
+test-rabbitmq-4: ## What depends on RabbitMQ, on RabbitMQ 4 (unpacked beside the system's, nothing is installed)
+	@scripts/setup build broker ledger
+	$(step) "Unpacking RabbitMQ 4"
+	@scripts/rabbitmq-4 $(RABBITMQ_4) >/dev/null
+	$(step) "Testing on RabbitMQ 4"
+	@SPRACHPOST_RABBITMQ=$$(scripts/rabbitmq-4 $(RABBITMQ_4)) cargo test --locked --test suite -- \
+	    broker:: lanes:: dead_letters:: told:: ledger:: chaos::cluster chaos::poison chaos::faults chaos::shutdown
 
 SOAK_S ?= 180
 soak: ## Notes and failures for SOAK_S seconds (180) on both queues: do memory, descriptors, threads stay?

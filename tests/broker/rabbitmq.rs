@@ -316,8 +316,8 @@ fn the_suite_says_which_rabbitmq_it_ran_on() {
     eprintln!("this is RabbitMQ {version}");
     if major < 4 {
         eprintln!(
-            "SKIPPED: RabbitMQ 4. To run all tests on it, let SPRACHPOST_RABBITMQ name the folder of its programs \
-             (rabbitmq-server, rabbitmqctl)"
+            "SKIPPED here: RabbitMQ 4. `make test-rabbitmq-4` runs these tests on it; SPRACHPOST_RABBITMQ names the folder of \
+             any installation's programs (rabbitmq-server, rabbitmqctl)"
         );
     }
 }
