@@ -123,6 +123,60 @@ impl fmt::Debug for AudioSource {
     }
 }
 
+impl AudioSource {
+    /// Where the audio can be fetched again; none where the note itself was all there is of it.
+    #[must_use]
+    pub fn recording(&self) -> Option<Recording> {
+        Some(match self {
+            Self::Inline { .. } => return None,
+            Self::Url { url } => Recording::Url { url: url.clone() },
+            Self::File { path } => Recording::File { path: path.clone() },
+            Self::Object { bucket, key } => Recording::Object { bucket: bucket.clone(), key: key.clone() },
+        })
+    }
+}
+
+/// Where a note's audio can be fetched again by whoever may fetch from there: an [`AudioSource`] that is a place.
+#[derive(Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Recording {
+    /// The address that the note named; it may have expired.
+    Url { url: Url },
+    /// A file on machines that share the operator's folders.
+    File { path: String },
+    /// An object in the configured S3-compatible store.
+    Object { bucket: String, key: String },
+}
+
+impl Recording {
+    /// How much it adds to an event, in bytes.
+    #[must_use]
+    pub fn bytes(&self) -> usize {
+        match self {
+            Self::Url { url } => url.as_str().len(),
+            Self::File { path } => path.len(),
+            Self::Object { bucket, key } => bucket.len() + key.len(),
+        }
+    }
+}
+
+impl From<Recording> for AudioSource {
+    fn from(recording: Recording) -> Self {
+        match recording {
+            Recording::Url { url } => Self::Url { url },
+            Recording::File { path } => Self::File { path },
+            Recording::Object { bucket, key } => Self::Object { bucket, key },
+        }
+    }
+}
+
+impl fmt::Debug for Recording {
+    /// As of an [`AudioSource`].
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        AudioSource::from(self.clone()).fmt(f)
+    }
+}
+
 /// Identifies a note for good: UUIDv5 of tenant, channel and platform message id. A redelivery has the same.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
@@ -280,6 +334,23 @@ mod tests {
         for bad in ["", "a.b", "*", "#", "A", "a b", &"x".repeat(65)] {
             assert!(bad.parse::<Tenant>().is_err(), "{bad:?}");
         }
+    }
+
+    #[test]
+    fn a_recording_is_the_source_again_and_inline_audio_has_none() {
+        for source in [
+            serde_json::json!({"type": "url", "url": "https://media.example/secret-token"}),
+            serde_json::json!({"type": "file", "path": "/spool/4917055501.ogg"}),
+            serde_json::json!({"type": "object", "bucket": "notes", "key": "4917055501"}),
+        ] {
+            let audio: AudioSource = serde_json::from_value(source.clone()).unwrap();
+            let recording = audio.recording().unwrap();
+            let shown = format!("{recording:?}");
+            assert!(!shown.contains("secret") && !shown.contains("555"), "{shown}");
+            assert_eq!(serde_json::to_value(&recording).unwrap(), source);
+            assert_eq!(AudioSource::from(recording), audio);
+        }
+        assert_eq!(AudioSource::Inline { data: "T2dnUw==".to_owned() }.recording(), None);
     }
 
     #[test]

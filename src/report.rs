@@ -62,6 +62,7 @@ impl Report {
         data.sender.clone_from(&note.sender);
         data.sent_at = note.sent_at;
         data.reply_window_ends_at = note.reply_window_ends_at;
+        data.recording = note.audio.recording();
         report
     }
 
@@ -103,6 +104,7 @@ impl Report {
             reason: None,
             detail: None,
             audio: None,
+            recording: None,
             transcript: None,
             understanding: None,
             reply: None,

@@ -11,7 +11,7 @@ use uuid::Uuid;
 use super::Reason;
 use crate::{
     backlog::Relief,
-    note::{Channel, NoteId, Tenant},
+    note::{Channel, NoteId, Recording, Tenant},
     private::Private,
 };
 
@@ -36,6 +36,9 @@ pub struct Processed {
     pub detail: Option<String>,
 
     pub audio: Option<AudioInfo>,
+    /// Where the audio can be fetched again; absent where it travelled inside the note.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub recording: Option<Recording>,
     pub transcript: Option<Transcript>,
     pub understanding: Option<Understanding>,
     pub reply: Option<Reply>,
@@ -68,6 +71,7 @@ impl Processed {
         Self {
             conversation: short(&self.conversation),
             sender: short(&self.sender),
+            recording: self.recording.clone().filter(|recording| recording.bytes() <= SHORT_BYTES),
             ticket: self.ticket.clone().filter(|ticket| ticket.len() <= SHORT_BYTES),
             outcome: OutcomeKind::Failed,
             reason: Some(Reason::ResultTooLarge),

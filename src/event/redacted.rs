@@ -9,8 +9,8 @@ use uuid::Uuid;
 use super::{Processed, envelope::REDACTED_V1};
 
 /// The result with the same fields as in the processed event, so that the same code reads both. `message_id`,
-/// `conversation`, `sender` and `ticket` are null; what was said has placeholders like `[IBAN]` or `[Zahl]`, and so
-/// have the values of entities; words within a placeholder keep their times and have no text.
+/// `conversation`, `sender` and `ticket` are null, `recording` is absent; what was said has placeholders like `[IBAN]`
+/// or `[Zahl]`, and so have the values of entities; words within a placeholder keep their times and have no text.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct Redacted(Processed);

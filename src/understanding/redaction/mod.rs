@@ -47,6 +47,7 @@ pub fn redact(processed: &Processed, rules: &BTreeMap<String, EntityRule>) -> Re
         reason,
         detail,
         audio,
+        recording: _,
         transcript,
         understanding,
         reply,
@@ -76,6 +77,8 @@ pub fn redact(processed: &Processed, rules: &BTreeMap<String, EntityRule>) -> Re
         reason,
         detail,
         audio,
+        // Paths and addresses name people and carry tokens; who may not see the text may not hear it either.
+        recording: None,
         reply,
         understanding: understanding.map(|understanding| redacted_understanding(understanding, mask.as_ref())),
         transcript: transcript.zip(mask.as_ref()).map(|(transcript, mask)| redacted_transcript(transcript, mask)),

@@ -4,7 +4,7 @@ use proptest::{collection::vec, prelude::*, sample::select};
 use super::*;
 use crate::{
     event::processed::{ContactPreferences, Urgency, UrgencyLevel},
-    note::{AudioSource, Channel, VoiceNote},
+    note::{AudioSource, Channel, Recording, VoiceNote},
     report::{Attempt, Report},
     understanding::playbook::Playbook,
 };
@@ -129,10 +129,12 @@ fn what_says_nothing_about_anybody_stays() {
 
 #[test]
 fn who_it_was_and_where_it_lies_is_left_out_and_the_rest_stays() {
-    let whole = processed("de", "Meine Kundennummer ist 98203, danke. Mein Paket ist nicht da.", 3);
+    let mut whole = processed("de", "Meine Kundennummer ist 98203, danke. Mein Paket ist nicht da.", 3);
+    whole.recording = Some(Recording::File { path: "/spool/4917055501.ogg".to_owned() });
     let redacted = redact(&whole, &rules());
     let left = redacted.get();
     assert_eq!((&left.message_id, &left.conversation, &left.sender, &left.ticket), (&None, &None, &None, &None));
+    assert_eq!(left.recording, None);
     assert_eq!((left.note_id, &left.tenant, left.outcome), (whole.note_id, &whole.tenant, whole.outcome));
     let understanding = left.understanding.as_ref().unwrap();
     let entity = &understanding.entities[0];
