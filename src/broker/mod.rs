@@ -3,6 +3,7 @@
 //! * [`embedded`]: one SQLite file, for a single machine and for trying things out.
 //! * [`amqp`]: RabbitMQ, the only user of lapin.
 //! * [`topology`]: the names of exchanges, queues and headers that both share.
+//! * [`group`]: which queues belong together.
 //! * [`pattern`]: what a topic pattern matches.
 //!
 //! Both behave the same, and one suite shows it. Neither knows what a note is: they carry [`Message`]s.
@@ -10,6 +11,7 @@
 pub mod amqp;
 pub mod config;
 pub mod embedded;
+pub mod group;
 pub mod pattern;
 pub mod topology;
 
@@ -21,7 +23,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 pub use self::config::Config;
-pub use self::topology::Lane;
+pub use self::topology::{Group, Lane, ResultQueue};
 use self::{amqp::Amqp, config::Target, embedded::Embedded};
 use crate::outcome::{Disposition, Settlement};
 
@@ -81,15 +83,33 @@ pub trait Broker: Send + Sync + 'static {
     /// their deliveries come through the same stream, see [`Delivery::exhausted`].
     async fn consume(&self, prefetch: Prefetch) -> Result<Box<dyn Deliveries>, BrokerError>;
 
+    /// Makes sure that results are collected for a role, also before it runs for the first time; see [`ResultQueue`].
+    async fn declare_results(&self, queue: &ResultQueue) -> Result<(), BrokerError>;
+
+    /// Declares such a queue and starts to consume it, with at most `prefetch` deliveries unsettled at a time. They are
+    /// settled as notes are: a retry comes back to this queue and to no other that got the same result, and what is
+    /// given up on lies with dead letters of the queue's own. Used up deliveries come through the same stream.
+    async fn consume_results(&self, queue: &ResultQueue, prefetch: u16) -> Result<Box<dyn Deliveries>, BrokerError>;
+
     /// Subscribes to result topics from now on; `pattern` is an AMQP topic pattern (`*` one word, `#` any number).
     /// The subscription ends when it is dropped.
     async fn subscribe(&self, pattern: &str) -> Result<Box<dyn Subscription>, BrokerError>;
 
     /// How many notes wait, and how many lie with the dead letters.
-    async fn depth(&self) -> Result<Depth, BrokerError>;
+    async fn depth(&self) -> Result<Depth, BrokerError> {
+        self.depth_of(&Group::Notes).await
+    }
+
+    /// The same of any queues that were declared.
+    async fn depth_of(&self, group: &Group) -> Result<Depth, BrokerError>;
 
     /// Begins to go through the notes that were given up on. Workers go on meanwhile.
-    async fn open_dead_letters(&self) -> Result<Box<dyn DeadLetters>, BrokerError>;
+    async fn open_dead_letters(&self) -> Result<Box<dyn DeadLetters>, BrokerError> {
+        self.open_dead_letters_of(&Group::Notes).await
+    }
+
+    /// The same with the dead letters of any queues that were declared.
+    async fn open_dead_letters_of(&self, group: &Group) -> Result<Box<dyn DeadLetters>, BrokerError>;
 
     /// The first `limit` notes that were given up on, without changing anything.
     async fn dead_letters(&self, limit: usize) -> Result<Vec<DeadLetter>, BrokerError> {
@@ -155,7 +175,7 @@ pub trait Deliveries: Send {
 pub trait Delivery: Send + Sync {
     fn message(&self) -> &Message;
 
-    /// The lane that it came on.
+    /// The lane that it came on; results are all on the regular one.
     fn lane(&self) -> Lane;
 
     /// Which attempt this is, from 1. Counted before work starts, so that a crash counts.
@@ -177,7 +197,8 @@ pub trait Delivery: Send + Sync {
 
     /// Tells the broker what became of it. `Retry` and `DeadLetter` are safe in their new place before the original
     /// is acknowledged. An error means that the note comes back: [`BrokerError::Lost`] where the delivery is no longer
-    /// this consumer's to settle. A retry of an exhausted note stays exhausted.
+    /// this consumer's to settle. A retry of an exhausted note stays exhausted. `Move` puts a result at the end of its
+    /// queue: it has no other lane.
     async fn settle(self: Box<Self>, settlement: &Settlement) -> Result<(), BrokerError>;
 
     /// Hands it back unprocessed, at once, without counting an attempt where the broker allows that: RabbitMQ before
@@ -219,7 +240,7 @@ pub trait HeldLetter: Send + Sync {
     fn into_letter(self: Box<Self>) -> DeadLetter;
 
     /// Sends the note back to work as if it had just come, as replay `number` (from 1), and takes the letter away
-    /// once that is safe. Dying in between leaves both; the same order given once more then has the same effect, as
+    /// once that is safe. A result goes back to the queue that it was given up in, and to no other. Dying in between leaves both; the same order given once more then has the same effect, as
     /// long as its number is the same. `false`: somebody else took the letter before, and nothing was done.
     async fn replay(self: Box<Self>, number: u32) -> Result<bool, BrokerError>;
 
@@ -289,6 +310,10 @@ pub enum BrokerError {
 }
 
 impl BrokerError {
+    fn no_such(group: &Group) -> Self {
+        Self::InvalidSetting { why: format!("there are no queues of the name {group}") }
+    }
+
     #[must_use]
     pub fn disposition(&self) -> Disposition {
         match self {

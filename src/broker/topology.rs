@@ -1,11 +1,12 @@
 //! Owns the names: exchanges, queues, routing keys and headers. They are part of the wire contract, and so
 //! are the queues' arguments.
 
-use std::collections::BTreeMap;
+use std::{borrow::Cow, collections::BTreeMap};
 
 use serde::Serialize;
 
 use super::Config;
+pub use super::group::{Group, GroupName, ResultQueue};
 use crate::note::{Priority, VoiceNote};
 
 /// Topic exchange that notes come in on, with routing key `received.<tenant>.<channel>`, or `urgent.…` in front.
@@ -141,17 +142,21 @@ pub struct Queue {
 #[derive(Debug, Clone, PartialEq, Serialize)]
 #[serde(untagged)]
 pub enum Argument {
-    Text(&'static str),
+    Text(Cow<'static, str>),
     Number(i64),
 }
 
 /// The lanes that notes are retried on.
 pub(super) const RETRY_LANES: [Lane; 2] = [Lane::Regular, Lane::Urgent];
-const NEVER: i64 = i32::MAX as i64;
+/// AMQP keeps routing keys and patterns to so many bytes.
+pub(super) const KEY_BYTES_MAX: usize = 255;
+/// A limit that no count reaches.
+pub(super) const NEVER: i64 = i32::MAX as i64;
 /// How often a note may take down the worker that only answers it.
-const ANSWERS_MAX: i64 = 20;
+pub(super) const ANSWERS_MAX: i64 = 20;
 
-/// All queues, from the end to the start: none is there before the one that it hands messages on to.
+/// The queues that are always there, from the end to the start: none is there before the one that it hands messages on
+/// to.
 ///
 /// Two traps shape the arguments: `x-delivery-limit=N` means N + 1 deliveries, and since 4.0 a queue without that
 /// argument gives up on a message after 20 of them, in silence where there is no dead-letter exchange. So every queue
@@ -159,22 +164,7 @@ const ANSWERS_MAX: i64 = 20;
 /// never reached. Only quorum queues count deliveries; so everything is one, on a single node too.
 #[must_use]
 pub fn queues(config: &Config) -> Vec<Queue> {
-    let mut queues = vec![
-        Queue::new(DEAD_LETTER_QUEUE, NEVER),
-        Queue::new(CRASHED_QUEUE, ANSWERS_MAX).dead_lettered_to("", Some(DEAD_LETTER_QUEUE)),
-    ];
-    queues.extend(Lane::ALL.map(|lane| {
-        Queue::new(lane.queue(), delivery_limit(config).into())
-            .dead_lettered_to(CRASHED_EXCHANGE, None)
-            .with("x-max-length", Argument::Number(config.waiting_max.into()))
-    }));
-    for lane in RETRY_LANES {
-        queues.extend(config.retry_delays_s.iter().map(|&delay_s| {
-            Queue::new(retry_queue(lane, delay_s), NEVER)
-                .dead_lettered_to("", Some(lane.queue()))
-                .with("x-message-ttl", milliseconds(delay_s))
-        }));
-    }
+    let mut queues = Group::Notes.queues(config);
     queues.push(
         Queue::new(UNROUTED_RESULTS, NEVER)
             .with("x-message-ttl", milliseconds(config.results_kept_s))
@@ -190,30 +180,36 @@ pub(crate) fn delivery_limit(config: &Config) -> u32 {
 }
 
 impl Queue {
-    fn new(name: impl Into<String>, delivery_limit: i64) -> Self {
+    pub(super) fn new(name: impl Into<String>, delivery_limit: i64) -> Self {
         let arguments =
-            [("x-queue-type", Argument::Text("quorum")), ("x-delivery-limit", Argument::Number(delivery_limit))];
+            [("x-queue-type", Argument::text("quorum")), ("x-delivery-limit", Argument::Number(delivery_limit))];
         Self { name: name.into(), arguments: arguments.into() }
     }
 
-    fn with(mut self, argument: &'static str, value: Argument) -> Self {
+    pub(super) fn with(mut self, argument: &'static str, value: Argument) -> Self {
         self.arguments.insert(argument, value);
         self
     }
 
     /// Hands messages on only once they are safe in their new place; that needs `reject-publish`.
-    fn dead_lettered_to(self, exchange: &'static str, routing_key: Option<&'static str>) -> Self {
+    pub(super) fn dead_lettered_to(self, exchange: impl Into<Cow<'static, str>>, routing_key: Option<String>) -> Self {
         let queue = self
-            .with("x-dead-letter-exchange", Argument::Text(exchange))
-            .with("x-dead-letter-strategy", Argument::Text("at-least-once"))
-            .with("x-overflow", Argument::Text("reject-publish"));
+            .with("x-dead-letter-exchange", Argument::text(exchange))
+            .with("x-dead-letter-strategy", Argument::text("at-least-once"))
+            .with("x-overflow", Argument::text("reject-publish"));
         match routing_key {
-            Some(key) => queue.with("x-dead-letter-routing-key", Argument::Text(key)),
+            Some(key) => queue.with("x-dead-letter-routing-key", Argument::text(key)),
             None => queue,
         }
     }
 }
 
-fn milliseconds(seconds: u32) -> Argument {
+impl Argument {
+    fn text(text: impl Into<Cow<'static, str>>) -> Self {
+        Self::Text(text.into())
+    }
+}
+
+pub(super) fn milliseconds(seconds: u32) -> Argument {
     Argument::Number(i64::from(seconds) * 1000)
 }

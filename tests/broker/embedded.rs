@@ -6,7 +6,7 @@ use std::{
 };
 
 use sprachpost::{
-    broker::{self, BrokerError},
+    broker::{self, BrokerError, ResultQueue},
     event::Reason,
     outcome::{DeadLetterCause, Settlement, Stage},
 };
@@ -57,6 +57,29 @@ async fn an_event_published_twice_is_in_the_log_once() {
     }
     for expected in ["a", "b"] {
         assert_eq!(soon(results.next()).await.unwrap().id.as_deref(), Some(expected));
+    }
+}
+
+#[tokio::test]
+async fn an_event_published_twice_is_queued_once_in_every_queue() {
+    let place = Place::embedded();
+    let broker = place.open().await;
+    let queues = ["tickets.a", "tickets.b"];
+    let queues = queues.map(|name| ResultQueue { name: name.to_owned(), patterns: vec!["processed.#".to_owned()] });
+    for queue in &queues {
+        broker.declare_results(queue).await.unwrap();
+    }
+    for id in ["a", "a", "b"] {
+        broker.publish(Exchange::Results, &result(id, "processed.acme")).await.unwrap();
+    }
+    for queue in &queues {
+        let mut results = broker.consume_results(queue, 5).await.unwrap();
+        for expected in ["a", "b"] {
+            let delivery = next(&mut results).await;
+            assert_eq!(delivery.message().id.as_deref(), Some(expected));
+            delivery.settle(&Settlement::Ack).await.unwrap();
+        }
+        assert_nothing_comes(&mut results).await;
     }
 }
 

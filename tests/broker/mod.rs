@@ -1,7 +1,26 @@
 //! The queue, embedded and on RabbitMQ: one suite for both, and what is particular to each.
 
+/// The same test on both queues.
+macro_rules! on_both {
+    ($($(#[$meta:meta])* $test:ident)*) => {
+        mod embedded {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(super::Place::embedded()).await;
+            })*
+        }
+        mod rabbitmq {
+            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+            async fn $test() {
+                super::$test(super::Place::rabbitmq()).await;
+            })*
+        }
+    };
+}
+
 mod embedded;
 mod rabbitmq;
+mod result_queues;
 mod suite;
 
 use std::{collections::BTreeMap, sync::Arc, time::Duration};

@@ -8,12 +8,15 @@ use lapin::{
     types::{AMQPValue, FieldArray, FieldTable},
 };
 use sprachpost::{
-    broker::{self, BrokerError, Lane, topology},
+    broker::{self, BrokerError, Lane, ResultQueue, topology},
     event::Reason,
     outcome::{DeadLetterCause, Settlement, Stage},
 };
 
-use super::{Arc, Broker, Config, Deliveries, Duration, Exchange, Place, next, note, soon, submit, waiting};
+use super::{
+    Arc, Broker, Config, Deliveries, Duration, Exchange, Place, next, note, result, result_queues, soon, submit,
+    waiting,
+};
 use crate::support::rabbitmq::{MESSAGE_BYTES_MAX, Node, shared};
 
 fn config() -> Config {
@@ -122,6 +125,56 @@ async fn a_broker_that_is_killed_and_restarted_loses_nothing() {
         delivery.settle(&Settlement::Ack).await.unwrap();
     }
     waiting(&broker, 0).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn results_wait_for_their_role_through_lost_connections_deleted_queues_and_a_killed_broker() {
+    let mut node = Node::start();
+    let vhost = node.new_vhost();
+    let config = Config { confirm_s_max: 2, connect_s_max: 3, ..config() };
+    let broker = broker::open(Some(&vhost.url().into()), &config).await.unwrap();
+    let queue = ResultQueue { name: "tickets.main".to_owned(), patterns: vec!["processed.#".to_owned()] };
+    let mut results = broker.consume_results(&queue, 5).await.unwrap();
+    let publish = async |id: &str| {
+        soon(async { while broker.publish(Exchange::Results, &result(id, "processed.acme")).await.is_err() {} }).await;
+    };
+
+    publish("connection").await;
+    let held = next(&mut results).await;
+    vhost.close_connections();
+    assert!(soon(results.next()).await.is_err());
+    assert!(matches!(held.settle(&Settlement::Ack).await, Err(BrokerError::Lost(_))));
+    let mut results = result_queues::reopened(&broker, &queue).await;
+    let again = next(&mut results).await;
+    assert_eq!((again.message().id.as_deref(), again.attempt()), (Some("connection"), 2));
+
+    // A retry finds its queue declared anew, with all others.
+    vhost.delete_queue("sprachpost.tickets.main.retry.1s");
+    again.settle(&Settlement::Retry { after: Duration::from_secs(1), reason: Reason::InternalError }).await.unwrap();
+    let again = next(&mut results).await;
+    assert_eq!(again.attempt(), 3);
+    again.settle(&Settlement::Ack).await.unwrap();
+
+    vhost.delete_queue("sprachpost.tickets.main");
+    assert!(soon(results.next()).await.is_err());
+    // What comes before somebody notices has no queue; after that it has.
+    let mut results = result_queues::reopened(&broker, &queue).await;
+    publish("killed").await;
+    let held = next(&mut results).await;
+    publish("waits").await;
+    drop(vhost);
+    node.kill();
+    soon(async { while results.next().await.is_ok() {} }).await;
+    assert!(held.settle(&Settlement::Ack).await.is_err());
+    node.restart();
+    let mut results = result_queues::reopened(&broker, &queue).await;
+    let mut seen = BTreeSet::new();
+    while seen.len() < 2 {
+        let delivery = next(&mut results).await;
+        seen.extend(delivery.message().id.clone());
+        delivery.settle(&Settlement::Ack).await.unwrap();
+    }
+    assert_eq!(seen, ["killed", "waits"].map(str::to_owned).into());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,23 +17,6 @@ use super::{
     submit, waiting,
 };
 
-macro_rules! on_both {
-    ($($(#[$meta:meta])* $test:ident)*) => {
-        mod embedded {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(super::Place::embedded()).await;
-            })*
-        }
-        mod rabbitmq {
-            $(#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-            async fn $test() {
-                super::$test(super::Place::rabbitmq()).await;
-            })*
-        }
-    };
-}
-
 on_both! {
     a_note_arrives_as_it_was_sent_and_is_gone_once_acknowledged
     a_waiting_worker_gets_a_note_at_once

@@ -6,50 +6,118 @@
 //!              │  └─(worker: retry)─► retry.1s, retry.5s, … ──(time is up)──┐
 //!              └────────────────────────────────────────────────────────────┘
 //! [results] ─► whoever binds;  nobody ─► [unrouted] ─► unrouted (limited in number and age)
+//!        └───► queues of results, each with its own retry.…, crashed and dead-letters, as above
 //! ```
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use lapin::{
     Channel, Connection, ExchangeKind,
     options::{ExchangeDeclareOptions, QueueBindOptions, QueueDeclareOptions},
-    types::{AMQPValue, FieldTable},
+    types::{AMQPValue, FieldTable, ShortString},
 };
 
 use super::errors::{failed, is_precondition, within};
 use crate::broker::{
-    BrokerError, Config,
-    topology::{self, Argument, Lane, Queue},
+    BrokerError, Config, ResultQueue,
+    topology::{self, Argument, Group, GroupName, Lane, Queue},
 };
 
-/// Declares everything. Harmless where it exists already.
-pub(super) async fn declare(connection: &Connection, config: &Config) -> Result<(), BrokerError> {
-    within("the declaration of queues", config.declare_limit(), declare_all(connection, config)).await
+/// What has to be there: the queues of notes, and those of results that were asked for since.
+pub(super) struct Topology {
+    config: Arc<Config>,
+    /// By group, the patterns that it is bound with.
+    results: Mutex<BTreeMap<GroupName, BTreeSet<ShortString>>>,
 }
 
-async fn declare_all(connection: &Connection, config: &Config) -> Result<(), BrokerError> {
-    let channel = connection.create_channel().await.map_err(failed("open a channel"))?;
-    let declaring = Declaring { channel: &channel };
-
-    declaring.exchange(topology::CRASHED_EXCHANGE, ExchangeKind::Fanout, FieldTable::default()).await?;
-    declaring.exchange(topology::UNROUTED_RESULTS, ExchangeKind::Fanout, FieldTable::default()).await?;
-    declaring.exchange(topology::NOTES_EXCHANGE, ExchangeKind::Topic, FieldTable::default()).await?;
-    let alternate = table([("alternate-exchange", text(topology::UNROUTED_RESULTS))]);
-    declaring.exchange(topology::RESULTS_EXCHANGE, ExchangeKind::Topic, alternate).await?;
-
-    for queue in topology::queues(config) {
-        declaring.queue(&queue).await?;
+impl Topology {
+    pub(super) fn new(config: Arc<Config>) -> Self {
+        Self { config, results: Mutex::default() }
     }
-    declaring.bind(topology::CRASHED_QUEUE, topology::CRASHED_EXCHANGE, "").await?;
-    let notes = topology::NOTES_EXCHANGE;
-    declaring.bind(Lane::Regular.queue(), notes, topology::REGULAR_PATTERN).await?;
-    declaring.bind(Lane::Urgent.queue(), notes, topology::URGENT_PATTERN).await?;
-    declaring.bind(topology::UNROUTED_RESULTS, topology::UNROUTED_RESULTS, "").await
+
+    /// Declares everything. Harmless where it exists already.
+    pub(super) async fn declare(&self, connection: &Connection) -> Result<(), BrokerError> {
+        // Not held while waiting for the broker.
+        let results = self.results.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        within("the declaration of queues", self.config.declare_limit(), async {
+            let channel = connection.create_channel().await.map_err(failed("open a channel"))?;
+            let declaring = Declaring { channel: &channel, config: &self.config };
+            declaring.exchanges().await?;
+            declaring.notes().await?;
+            for (name, patterns) in results {
+                declaring.results(name, &patterns).await?;
+            }
+            Ok(())
+        })
+        .await
+    }
+
+    /// Declares a queue of results, from now on with everything else.
+    pub(super) async fn declare_results(
+        &self,
+        connection: &Connection,
+        queue: &ResultQueue,
+    ) -> Result<(), BrokerError> {
+        let name = queue.group()?;
+        let patterns = queue.patterns.iter().map(|pattern| ShortString::try_new(pattern.as_str()));
+        let patterns = patterns.collect::<Result<BTreeSet<_>, _>>().map_err(|_| too_long())?;
+        within("the declaration of a queue", self.config.declare_limit(), async {
+            let channel = connection.create_channel().await.map_err(failed("open a channel"))?;
+            Declaring { channel: &channel, config: &self.config }.results(name.clone(), &patterns).await
+        })
+        .await?;
+        // Only what can be declared: it must not stand in the way of everything else.
+        self.results.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default().extend(patterns);
+        Ok(())
+    }
+}
+
+pub(super) fn too_long() -> BrokerError {
+    BrokerError::InvalidSetting { why: "the pattern is longer than 255 bytes".to_owned() }
 }
 
 struct Declaring<'a> {
     channel: &'a Channel,
+    config: &'a Config,
 }
 
 impl Declaring<'_> {
+    async fn exchanges(&self) -> Result<(), BrokerError> {
+        self.exchange(topology::UNROUTED_RESULTS, ExchangeKind::Fanout, FieldTable::default()).await?;
+        self.exchange(topology::NOTES_EXCHANGE, ExchangeKind::Topic, FieldTable::default()).await?;
+        let alternate = table([("alternate-exchange", text(topology::UNROUTED_RESULTS))]);
+        self.exchange(topology::RESULTS_EXCHANGE, ExchangeKind::Topic, alternate).await
+    }
+
+    async fn notes(&self) -> Result<(), BrokerError> {
+        self.group(&Group::Notes, topology::queues(self.config)).await?;
+        let notes = topology::NOTES_EXCHANGE;
+        self.bind(Lane::Regular.queue(), notes, topology::REGULAR_PATTERN.into()).await?;
+        self.bind(Lane::Urgent.queue(), notes, topology::URGENT_PATTERN.into()).await?;
+        self.bind(topology::UNROUTED_RESULTS, topology::UNROUTED_RESULTS, "".into()).await
+    }
+
+    async fn results(&self, name: GroupName, patterns: &BTreeSet<ShortString>) -> Result<(), BrokerError> {
+        let group = Group::Named(name);
+        self.group(&group, group.queues(self.config)).await?;
+        // Last of all: nothing may come in that cannot go on.
+        for pattern in patterns {
+            self.bind(&group.queue(Lane::Regular), topology::RESULTS_EXCHANGE, pattern.clone()).await?;
+        }
+        Ok(())
+    }
+
+    async fn group(&self, group: &Group, queues: Vec<Queue>) -> Result<(), BrokerError> {
+        self.exchange(&group.crashed(), ExchangeKind::Fanout, FieldTable::default()).await?;
+        for queue in queues {
+            self.queue(&queue).await?;
+        }
+        self.bind(&group.crashed(), &group.crashed(), "".into()).await
+    }
+
     async fn exchange(&self, name: &str, kind: ExchangeKind, arguments: FieldTable) -> Result<(), BrokerError> {
         let options = ExchangeDeclareOptions { durable: true, ..ExchangeDeclareOptions::default() };
         self.channel
@@ -67,9 +135,9 @@ impl Declaring<'_> {
             .map_err(|error| conflict(&queue.name, "declare a queue", error))
     }
 
-    async fn bind(&self, queue: &str, exchange: &str, key: &str) -> Result<(), BrokerError> {
+    async fn bind(&self, queue: &str, exchange: &str, key: ShortString) -> Result<(), BrokerError> {
         self.channel
-            .queue_bind(queue.into(), exchange.into(), key.into(), QueueBindOptions::default(), FieldTable::default())
+            .queue_bind(queue.into(), exchange.into(), key, QueueBindOptions::default(), FieldTable::default())
             .await
             .map_err(failed("bind a queue"))
     }

@@ -1,9 +1,9 @@
-//! Owns consuming notes from RabbitMQ, and telling it what became of them.
+//! Owns consuming queues of RabbitMQ, and telling it what became of what they held: notes, or results.
 //!
-//! Five queues come through one stream: those of the lanes, and the one in which RabbitMQ puts notes that used up
-//! their deliveries. A note leaves its queue in one way only: what follows from it is confirmed, then it is acknowledged.
+//! Several queues come through one stream: those of the lanes, and the one in which RabbitMQ puts messages that used up
+//! their deliveries. One leaves its queue in one way only: what follows from it is confirmed, then it is acknowledged.
 
-use std::{sync::Arc, time::Duration};
+use std::{sync::Arc, task::Poll, time::Duration};
 
 use async_trait::async_trait;
 use futures_util::{FutureExt, StreamExt};
@@ -18,7 +18,6 @@ use tokio::{runtime::Handle, time::Instant};
 use super::{
     acks::Acks,
     count::{Counted, Origin, Said, count},
-    declare::declare,
     errors::{failed, within},
     link::Link,
     properties::{Internal, from_wire, to_wire},
@@ -26,7 +25,7 @@ use super::{
 };
 use crate::{
     broker::{
-        BrokerError, Config, Deliveries, Delivery, Lane, Message, Prefetch,
+        BrokerError, Config, Deliveries, Delivery, Group, Lane, Message, Prefetch,
         topology::{self, header},
     },
     outcome::{Disposition, Settlement},
@@ -36,76 +35,61 @@ use crate::{
 const MOVE_PAUSE_MIN: Duration = Duration::from_millis(500);
 const MOVE_PAUSE_MAX: Duration = Duration::from_secs(10);
 
+/// What is consumed, and over what.
+pub(super) struct Source {
+    pub group: Group,
+    pub connection: Arc<Connection>,
+    pub link: Arc<Link>,
+    pub publisher: Arc<Publisher>,
+    pub config: Arc<Config>,
+}
+
 pub(super) struct Consumer {
-    lanes: Lanes,
-    crashed: lapin::Consumer,
+    /// In the order in which they are asked, each with a limit that the broker keeps.
+    queues: Vec<(Origin, lapin::Consumer)>,
     acks: Acks,
-    connection: Arc<Connection>,
-    link: Arc<Link>,
-    publisher: Arc<Publisher>,
-    config: Arc<Config>,
+    source: Arc<Source>,
     gone: bool,
 }
 
-/// One consumer a lane, each with a limit that the broker keeps.
-struct Lanes {
-    urgent: lapin::Consumer,
-    suspect: lapin::Consumer,
-    regular: lapin::Consumer,
-    long: lapin::Consumer,
-}
-
-impl Lanes {
-    async fn open(channel: &Channel, prefetch: Prefetch) -> Result<Self, BrokerError> {
-        Ok(Self {
-            urgent: consume(channel, Lane::Urgent.queue(), prefetch.of(Lane::Urgent)).await?,
-            suspect: consume(channel, Lane::Suspect.queue(), prefetch.of(Lane::Suspect)).await?,
-            regular: consume(channel, Lane::Regular.queue(), prefetch.of(Lane::Regular)).await?,
-            long: consume(channel, Lane::Long.queue(), prefetch.of(Lane::Long)).await?,
-        })
-    }
-
-    /// What comes next; the end of one lane is the end of all.
-    async fn next(&mut self) -> (Option<lapin::Result<lapin::message::Delivery>>, Lane) {
-        tokio::select! {
-            biased;
-            arrived = self.urgent.next() => (arrived, Lane::Urgent),
-            arrived = self.suspect.next() => (arrived, Lane::Suspect),
-            arrived = self.regular.next() => (arrived, Lane::Regular),
-            arrived = self.long.next() => (arrived, Lane::Long),
-        }
-    }
-}
-
 impl Consumer {
-    /// Starts to consume. Declares everything first: the reason to open a consumer anew may be a deleted queue.
-    pub(super) async fn open(
-        link: Arc<Link>,
-        publisher: Arc<Publisher>,
-        config: Arc<Config>,
-        prefetch: Prefetch,
-    ) -> Result<Self, BrokerError> {
-        let connection = link.connection(config.connect_limit()).await?;
-        declare(&connection, &config).await?;
-        let opened = within("a request to consume", config.declare_limit(), async {
-            let channel = connection.create_channel().await.map_err(failed("open a channel"))?;
-            let lanes = Lanes::open(&channel, prefetch).await?;
-            let crashed = consume(&channel, topology::CRASHED_QUEUE, 1).await?;
-            let connection = connection.clone();
-            let acks = Acks::of(channel);
-            Ok(Self { lanes, crashed, acks, connection, link, publisher, config: config.clone(), gone: false })
+    /// Starts to consume queues that were declared.
+    pub(super) async fn open(source: Source, prefetch: Prefetch) -> Result<Self, BrokerError> {
+        let source = Arc::new(source);
+        let opened = within("a request to consume", source.config.declare_limit(), async {
+            let channel = source.connection.create_channel().await.map_err(failed("open a channel"))?;
+            let mut queues = Vec::new();
+            for lane in source.group.lanes() {
+                let consumer = consume(&channel, &source.group.queue(*lane), prefetch.of(*lane)).await?;
+                queues.push((Origin::Lane(*lane), consumer));
+            }
+            queues.insert(0, (Origin::Crashed, consume(&channel, &source.group.crashed(), 1).await?));
+            Ok(Self { queues, acks: Acks::of(channel), source: source.clone(), gone: false })
         })
         .await;
         if matches!(opened, Err(BrokerError::TimedOut { .. })) {
             // A broker short of nodes grants it once they are back, to a consumer that nobody reads and that keeps
             // what it is given. Only the end of the connection takes that back.
-            let closing = connection.close(200, "a request to consume was not answered".into());
-            let _ = tokio::time::timeout(config.connect_limit(), closing).await;
+            let closing = source.connection.close(200, "a request to consume was not answered".into());
+            let _ = tokio::time::timeout(source.config.connect_limit(), closing).await;
         }
         opened
     }
 
-    fn received(&self, delivery: lapin::message::Delivery, origin: Origin) -> NoteDelivery {
+    /// What comes next; the end of one queue is the end of all.
+    async fn arrived(&mut self) -> (Option<lapin::Result<lapin::message::Delivery>>, Origin) {
+        std::future::poll_fn(|context| {
+            for (origin, consumer) in &mut self.queues {
+                if let Poll::Ready(arrived) = consumer.poll_next_unpin(context) {
+                    return Poll::Ready((arrived, *origin));
+                }
+            }
+            Poll::Pending
+        })
+        .await
+    }
+
+    fn received(&self, delivery: lapin::message::Delivery, origin: Origin) -> QueueDelivery {
         let (acker, tag) = (delivery.acker.clone(), delivery.delivery_tag);
         let wire = from_wire(delivery);
         let said = Said {
@@ -114,15 +98,14 @@ impl Consumer {
             delivery_count: wire.internal.delivery_count,
             exhausted: wire.internal.is_set(header::EXHAUSTED),
         };
-        NoteDelivery {
+        QueueDelivery {
             message: wire.message,
             internal: wire.internal,
-            counted: count(origin, said, &self.config),
+            counted: count(origin, said, &self.source.config),
             received_at: Timestamp::now(),
             acker: Some(acker),
             tag,
-            publisher: self.publisher.clone(),
-            config: self.config.clone(),
+            source: self.source.clone(),
             acks: self.acks.clone(),
         }
     }
@@ -134,7 +117,7 @@ async fn consume(channel: &Channel, queue: &str, prefetch: u16) -> Result<lapin:
     channel
         .basic_consume(queue.into(), "".into(), BasicConsumeOptions::default(), FieldTable::default())
         .await
-        .map_err(failed("deliver notes"))
+        .map_err(failed("deliver messages"))
 }
 
 #[async_trait]
@@ -143,11 +126,11 @@ impl Deliveries for Consumer {
         if self.gone {
             return Err(BrokerError::Lost("this consumer ended before".into()));
         }
+        let source = self.source.clone();
         let (arrived, origin) = tokio::select! {
             biased;
-            arrived = self.crashed.next() => (arrived, Origin::Crashed),
-            (arrived, lane) = self.lanes.next() => (arrived, Origin::Lane(lane)),
-            () = self.link.lost(&self.connection) => (None, Origin::Crashed),
+            arrived = self.arrived() => arrived,
+            () = source.link.lost(&source.connection) => (None, Origin::Crashed),
         };
         match arrived {
             Some(Ok(delivery)) => Ok(Box::new(self.received(delivery, origin))),
@@ -167,8 +150,7 @@ impl Deliveries for Consumer {
 impl Drop for Consumer {
     fn drop(&mut self) {
         let mut unasked = Vec::new();
-        let Lanes { urgent, suspect, regular, long } = &mut self.lanes;
-        for consumer in [&mut self.crashed, urgent, suspect, regular, long] {
+        for (_, consumer) in &mut self.queues {
             while let Some(Some(Ok(delivery))) = consumer.next().now_or_never() {
                 unasked.push(delivery.acker);
             }
@@ -183,7 +165,7 @@ impl Drop for Consumer {
     }
 }
 
-struct NoteDelivery {
+struct QueueDelivery {
     message: Message,
     internal: Internal,
     counted: Counted,
@@ -191,20 +173,19 @@ struct NoteDelivery {
     /// Taken when the note is settled.
     acker: Option<Acker>,
     tag: u64,
-    publisher: Arc<Publisher>,
-    config: Arc<Config>,
+    source: Arc<Source>,
     /// Keeps the channel open as long as one of its deliveries can be settled.
     acks: Acks,
 }
 
 #[async_trait]
-impl Delivery for NoteDelivery {
+impl Delivery for QueueDelivery {
     fn message(&self) -> &Message {
         &self.message
     }
 
     fn lane(&self) -> Lane {
-        self.counted.lane
+        self.source.group.lane(self.counted.lane)
     }
 
     fn attempt(&self) -> u32 {
@@ -246,30 +227,28 @@ impl Delivery for NoteDelivery {
             Settlement::Move(lane) => {
                 let mut headers = self.history(self.counted.attempt);
                 headers.push((header::RETURNS, self.counted.returns.to_string()));
-                self.move_to(lane.queue(), &headers).await?;
+                self.move_to(&self.source.group.queue(*lane), &headers).await?;
             }
             Settlement::DeadLetter(cause) => {
                 let mut headers = self.history(self.counted.attempt);
                 headers.push((header::REASON, cause.reason.as_str().to_owned()));
                 headers.push((header::STAGE, cause.stage.as_str().to_owned()));
                 headers.push((header::LAST_AT, Timestamp::now().to_string()));
-                self.move_to(topology::DEAD_LETTER_QUEUE, &headers).await?;
+                self.move_to(&self.source.group.dead_letters(), &headers).await?;
             }
         }
         self.ack().await
     }
 
     async fn hand_back(mut self: Box<Self>) -> Result<(), BrokerError> {
-        if self.is_at_its_last_delivery()
-            && self.publish_copy(self.counted.lane.queue(), self.counted.attempt).await.is_ok()
-        {
+        if self.is_at_its_last_delivery() && self.publish_copy().await.is_ok() {
             return self.ack().await;
         }
         let Some(acker) = self.acker.take() else { return Err(not_ours()) };
         // Not a reject: since 4.3 that counts as a delivery and this does not.
         let options = BasicNackOptions { requeue: true, ..BasicNackOptions::default() };
-        told(within("a note handed back", self.config.confirm_limit(), async {
-            acker.nack(options).await.map_err(failed("take a note back"))
+        told(within("a message handed back", self.source.config.confirm_limit(), async {
+            acker.nack(options).await.map_err(failed("take a message back"))
         }))
         .await?;
         self.acks.settled_otherwise(self.tag);
@@ -277,11 +256,11 @@ impl Delivery for NoteDelivery {
     }
 }
 
-impl NoteDelivery {
+impl QueueDelivery {
     /// Before 4.3 RabbitMQ counts a note handed back as it counts a crash. It keeps its place in the queue, so that is
     /// borne, except where the count would run out over it: then a copy at the queue's end starts a new count.
     fn is_at_its_last_delivery(&self) -> bool {
-        !self.counted.exhausted && self.counted.returns >= topology::delivery_limit(&self.config)
+        !self.counted.exhausted && self.counted.returns >= topology::delivery_limit(&self.source.config)
     }
 
     fn stays_exhausted(&self) -> Option<(&'static str, String)> {
@@ -289,13 +268,17 @@ impl NoteDelivery {
     }
 
     fn retry_queue(&self, after: Duration) -> String {
-        let delay_s = retry_delay_s(&self.config.retry_delays_s, after);
-        topology::retry_queue(Lane::of_retry(&self.message.routing_key), delay_s)
+        let group = &self.source.group;
+        let delay_s = retry_delay_s(&self.source.config.retry_delays_s, after);
+        group.retry_queue(group.lane_of_retry(&self.message.routing_key), delay_s)
     }
 
-    async fn publish_copy(&self, queue: &str, attempt: u32) -> Result<(), BrokerError> {
-        let properties = to_wire(&self.message, &self.history(attempt));
-        self.publisher.publish(&Parcel { exchange: "", routing_key: queue, properties, body: &self.message.body }).await
+    /// At the end of the same queue, with nothing counted.
+    async fn publish_copy(&self) -> Result<(), BrokerError> {
+        let properties = to_wire(&self.message, &self.history(self.counted.attempt));
+        let queue = self.source.group.queue(self.counted.lane);
+        let parcel = Parcel { exchange: "", routing_key: &queue, properties, body: &self.message.body };
+        self.source.publisher.publish(&parcel).await
     }
 
     fn history(&self, attempt: u32) -> Vec<(&'static str, String)> {
@@ -315,13 +298,13 @@ impl NoteDelivery {
     async fn move_to(&self, queue: &str, headers: &[(&'static str, String)]) -> Result<(), BrokerError> {
         let properties = to_wire(&self.message, headers);
         let parcel = Parcel { exchange: "", routing_key: queue, properties, body: &self.message.body };
-        let deadline = Instant::now() + Duration::from_secs(self.config.settle_s_max.into());
+        let deadline = Instant::now() + Duration::from_secs(self.source.config.settle_s_max.into());
         let mut pause = MOVE_PAUSE_MIN;
         loop {
             if !self.acker.as_ref().is_some_and(Acker::usable) {
                 return Err(not_ours());
             }
-            match self.publisher.publish(&parcel).await {
+            match self.source.publisher.publish(&parcel).await {
                 Err(error) if error.disposition() == Disposition::Retry && Instant::now() + pause < deadline => {
                     tokio::time::sleep(pause).await;
                     pause = (pause * 2).min(MOVE_PAUSE_MAX);
@@ -335,12 +318,12 @@ impl NoteDelivery {
         if !self.acker.take().is_some_and(|acker| acker.usable()) {
             return Err(not_ours());
         }
-        within("an acknowledgement", self.config.confirm_limit(), self.acks.ack(self.tag)).await
+        within("an acknowledgement", self.source.config.confirm_limit(), self.acks.ack(self.tag)).await
     }
 }
 
 /// Dropped without settlement: something went wrong with it, and that counts, so a reject.
-impl Drop for NoteDelivery {
+impl Drop for QueueDelivery {
     fn drop(&mut self) {
         let Some(acker) = self.acker.take().filter(Acker::usable) else { return };
         let Ok(runtime) = Handle::try_current() else { return };
@@ -359,7 +342,7 @@ async fn told(telling: impl Future<Output = Result<bool, BrokerError>>) -> Resul
 }
 
 fn not_ours() -> BrokerError {
-    BrokerError::Lost("the note went back to the broker when its channel closed".into())
+    BrokerError::Lost("the message went back to the broker when its channel closed".into())
 }
 
 /// The shortest delay that is not shorter than asked for, or the longest there is.

@@ -5,21 +5,21 @@ use lapin::{Channel, Connection, Queue, options::QueueDeclareOptions, types::Fie
 use super::errors::failed;
 use crate::broker::{
     BrokerError, Config, Depth,
-    topology::{self, Lane},
+    topology::{self, Group},
 };
 
-pub(super) async fn depth(connection: &Connection, config: &Config) -> Result<Depth, BrokerError> {
+pub(super) async fn depth(connection: &Connection, group: &Group, config: &Config) -> Result<Depth, BrokerError> {
     let channel = connection.create_channel().await.map_err(failed("open a channel"))?;
-    let mut waiting = messages(&channel, topology::CRASHED_QUEUE).await?;
-    for lane in Lane::ALL {
-        waiting += messages(&channel, lane.queue()).await?;
+    let mut waiting = messages(&channel, &group.crashed()).await?;
+    for lane in group.lanes() {
+        waiting += messages(&channel, &group.queue(*lane)).await?;
     }
-    for lane in topology::RETRY_LANES {
+    for lane in group.retry_lanes() {
         for delay_s in &config.retry_delays_s {
-            waiting += messages(&channel, &topology::retry_queue(lane, *delay_s)).await?;
+            waiting += messages(&channel, &group.retry_queue(*lane, *delay_s)).await?;
         }
     }
-    Ok(Depth { waiting, dead_letters: messages(&channel, topology::DEAD_LETTER_QUEUE).await? })
+    Ok(Depth { waiting, dead_letters: messages(&channel, &group.dead_letters()).await? })
 }
 
 /// Consumers of the work queue.

@@ -17,13 +17,13 @@ use lapin::{
 };
 
 use super::{
-    errors::{failed, within},
+    errors::{failed, is_not_found, within},
     properties::{FromWire, from_wire, to_wire},
     publisher::{Parcel, Publisher},
 };
 use crate::{
     broker::{
-        BrokerError, Config, DeadLetter, DeadLetters, HeldLetter, Lane,
+        BrokerError, Config, DeadLetter, DeadLetters, Group, HeldLetter, Lane,
         topology::{self, header},
     },
     event::Reason,
@@ -33,6 +33,7 @@ pub(super) struct Pass {
     channel: Channel,
     publisher: Arc<Publisher>,
     config: Arc<Config>,
+    group: Group,
     /// Letters that this pass has met and nobody took.
     held: Arc<AtomicU32>,
     cut_short: bool,
@@ -43,12 +44,13 @@ impl Pass {
         connection: &Connection,
         publisher: Arc<Publisher>,
         config: Arc<Config>,
+        group: Group,
     ) -> Result<Self, BrokerError> {
         let channel = within("a look at dead letters", config.declare_limit(), async {
             connection.create_channel().await.map_err(failed("open a channel"))
         })
         .await?;
-        Ok(Self { channel, publisher, config, held: Arc::default(), cut_short: false })
+        Ok(Self { channel, publisher, config, group, held: Arc::default(), cut_short: false })
     }
 }
 
@@ -56,8 +58,11 @@ impl Pass {
 impl DeadLetters for Pass {
     async fn next(&mut self) -> Result<Option<Box<dyn HeldLetter>>, BrokerError> {
         let taken = within("a look at dead letters", self.config.declare_limit(), async {
-            let get = self.channel.basic_get(topology::DEAD_LETTER_QUEUE.into(), BasicGetOptions::default());
-            get.await.map_err(failed("show a dead letter"))
+            let get = self.channel.basic_get(self.group.dead_letters().into(), BasicGetOptions::default());
+            get.await.map_err(|error| {
+                let gone = is_not_found(&error);
+                if gone { BrokerError::no_such(&self.group) } else { failed("show a dead letter")(error) }
+            })
         })
         .await?;
         let Some(taken) = taken else { return Ok(None) };
@@ -72,6 +77,7 @@ impl DeadLetters for Pass {
             acker,
             publisher: self.publisher.clone(),
             config: self.config.clone(),
+            group: self.group.clone(),
             held: self.held.clone(),
             _channel: self.channel.clone(),
         })))
@@ -103,6 +109,7 @@ struct Letter {
     acker: Acker,
     publisher: Arc<Publisher>,
     config: Arc<Config>,
+    group: Group,
     held: Arc<AtomicU32>,
     /// Open as long as the letter can be taken.
     _channel: Channel,
@@ -120,11 +127,17 @@ impl HeldLetter for Letter {
 
     async fn replay(self: Box<Self>, number: u32) -> Result<bool, BrokerError> {
         // Nothing of its history goes along: it comes as a note that was just queued.
-        let headers = [(header::QUEUED_AT, Timestamp::now().to_string()), (header::REPLAY, number.to_string())];
+        let mut headers = vec![(header::QUEUED_AT, Timestamp::now().to_string()), (header::REPLAY, number.to_string())];
         let message = &self.content.message;
+        let (exchange, key) = match &self.group {
+            Group::Notes => (topology::NOTES_EXCHANGE, routing_key(&message.routing_key).to_owned()),
+            Group::Named(_) => {
+                headers.push((header::ROUTING_KEY, message.routing_key.clone()));
+                ("", self.group.queue(Lane::Regular))
+            }
+        };
         let properties = to_wire(message, &headers);
-        let routing_key = routing_key(&message.routing_key);
-        let parcel = Parcel { exchange: topology::NOTES_EXCHANGE, routing_key, properties, body: &message.body };
+        let parcel = Parcel { exchange, routing_key: &key, properties, body: &message.body };
         self.publisher.publish(&parcel).await?;
         self.take().await
     }

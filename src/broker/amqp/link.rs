@@ -17,7 +17,7 @@ use lapin::{Connection, ConnectionProperties, Event};
 use tokio::{sync::watch, time::Instant};
 use tokio_util::sync::{CancellationToken, DropGuard};
 
-use super::{address::Address, declare::declare, errors::within};
+use super::{address::Address, declare::Topology, errors::within};
 use crate::broker::{BrokerError, Config};
 
 /// The first pause before another attempt to connect.
@@ -51,11 +51,13 @@ impl Link {
         purpose: &'static str,
         address: Address,
         config: Arc<Config>,
+        topology: Arc<Topology>,
     ) -> Result<Self, BrokerError> {
         let supervisor = Supervisor {
             purpose,
             address: address.clone(),
             config,
+            topology,
             // Workers spread over the nodes of a cluster.
             host: AtomicUsize::new(uuid::Uuid::new_v4().as_u128() as u16 as usize),
             stop: CancellationToken::new(),
@@ -124,6 +126,7 @@ struct Supervisor {
     purpose: &'static str,
     address: Address,
     config: Arc<Config>,
+    topology: Arc<Topology>,
     /// Which of the address' hosts is tried next.
     host: AtomicUsize,
     stop: CancellationToken,
@@ -159,7 +162,7 @@ impl Supervisor {
                 .map_err(|error| self.address.unreachable(error))
         })
         .await?;
-        declare(&connection, &self.config).await?;
+        self.topology.declare(&connection).await?;
         Ok(connection)
     }
 

@@ -5,7 +5,7 @@
 //! * `declare`: exchanges and queues.
 //! * `publisher`: confirmed publishing.
 //! * `count`: attempts, over several queues.
-//! * `deliveries`, `results`: consuming notes, subscribing to results.
+//! * `deliveries`, `results`: consuming queues, subscribing to results.
 //! * `acks`: acknowledgements, many with one frame.
 //! * `letters`: going through the dead letters.
 //! * `inspect`: how much is in the queues.
@@ -32,17 +32,20 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use lapin::Connection;
 use secrecy::SecretString;
 
 use self::{
     address::Address,
+    declare::Topology,
     errors::within,
     link::Link,
     properties::to_wire,
     publisher::{Parcel, Publisher},
 };
 use super::{
-    Broker, BrokerError, Config, DeadLetters, Deliveries, Depth, Exchange, Message, Prefetch, Subscription,
+    Broker, BrokerError, Config, DeadLetters, Deliveries, Depth, Exchange, Group, Message, Prefetch, ResultQueue,
+    Subscription,
     topology::{self, header},
 };
 
@@ -55,6 +58,7 @@ pub fn virtual_host(url: &SecretString, config: &Config) -> Result<String, Broke
 pub struct Amqp {
     consuming: Arc<Link>,
     publisher: Arc<Publisher>,
+    topology: Arc<Topology>,
     config: Arc<Config>,
     address: Address,
 }
@@ -70,14 +74,27 @@ impl Amqp {
     pub async fn open(url: &SecretString, config: &Config) -> Result<Self, BrokerError> {
         let config = Arc::new(config.clone());
         let address = Address::parse(url, &config)?;
-        let publishing = Link::open("publishes", address.clone(), config.clone()).await?;
-        let consuming = Link::open("consumes", address.clone(), config.clone()).await?;
+        let topology = Arc::new(Topology::new(config.clone()));
+        let publishing = Link::open("publishes", address.clone(), config.clone(), topology.clone()).await?;
+        let consuming = Link::open("consumes", address.clone(), config.clone(), topology.clone()).await?;
         Ok(Self {
             consuming: Arc::new(consuming),
-            publisher: Publisher::start(publishing, config.clone()),
+            publisher: Publisher::start(publishing, config.clone(), topology.clone()),
+            topology,
             config,
             address,
         })
+    }
+
+    async fn consume_group(
+        &self,
+        connection: Arc<Connection>,
+        group: Group,
+        prefetch: Prefetch,
+    ) -> Result<Box<dyn Deliveries>, BrokerError> {
+        let (link, publisher) = (self.consuming.clone(), self.publisher.clone());
+        let source = deliveries::Source { group, connection, link, publisher, config: self.config.clone() };
+        Ok(Box::new(deliveries::Consumer::open(source, prefetch).await?))
     }
 
     /// How many workers consume the work queue, all processes counted.
@@ -104,8 +121,21 @@ impl Broker for Amqp {
     }
 
     async fn consume(&self, prefetch: Prefetch) -> Result<Box<dyn Deliveries>, BrokerError> {
-        let (link, publisher) = (self.consuming.clone(), self.publisher.clone());
-        Ok(Box::new(deliveries::Consumer::open(link, publisher, self.config.clone(), prefetch).await?))
+        let connection = self.consuming.connection(self.config.connect_limit()).await?;
+        // The reason to open a consumer anew may be a deleted queue.
+        self.topology.declare(&connection).await?;
+        self.consume_group(connection, Group::Notes, prefetch).await
+    }
+
+    async fn declare_results(&self, queue: &ResultQueue) -> Result<(), BrokerError> {
+        let connection = self.consuming.connection(self.config.connect_limit()).await?;
+        self.topology.declare_results(&connection, queue).await
+    }
+
+    async fn consume_results(&self, queue: &ResultQueue, prefetch: u16) -> Result<Box<dyn Deliveries>, BrokerError> {
+        let connection = self.consuming.connection(self.config.connect_limit()).await?;
+        self.topology.declare_results(&connection, queue).await?;
+        self.consume_group(connection, Group::Named(queue.group()?), prefetch.into()).await
     }
 
     async fn subscribe(&self, pattern: &str) -> Result<Box<dyn Subscription>, BrokerError> {
@@ -114,15 +144,16 @@ impl Broker for Amqp {
         Ok(Box::new(within("a subscription", self.config.declare_limit(), opening).await?))
     }
 
-    async fn depth(&self) -> Result<Depth, BrokerError> {
+    async fn depth_of(&self, group: &Group) -> Result<Depth, BrokerError> {
         let connection = self.consuming.connection(self.config.connect_limit()).await?;
-        let counting = inspect::depth(&connection, &self.config);
+        let counting = inspect::depth(&connection, group, &self.config);
         within("a count of its queues", self.config.declare_limit(), counting).await
     }
 
-    async fn open_dead_letters(&self) -> Result<Box<dyn DeadLetters>, BrokerError> {
+    async fn open_dead_letters_of(&self, group: &Group) -> Result<Box<dyn DeadLetters>, BrokerError> {
         let connection = self.consuming.connection(self.config.connect_limit()).await?;
-        Ok(Box::new(letters::Pass::open(&connection, self.publisher.clone(), self.config.clone()).await?))
+        let (publisher, config) = (self.publisher.clone(), self.config.clone());
+        Ok(Box::new(letters::Pass::open(&connection, publisher, config, group.clone()).await?))
     }
 
     fn is_ready(&self) -> bool {

@@ -24,7 +24,7 @@ use tokio::{
 };
 
 use super::{
-    declare::declare,
+    declare::Topology,
     errors::{failed, is_not_found, size_limit},
     link::Link,
 };
@@ -36,6 +36,7 @@ const PROBE_PAUSE: Duration = Duration::from_secs(1);
 pub(super) struct Publisher {
     link: Link,
     config: Arc<Config>,
+    topology: Arc<Topology>,
     idle: Mutex<Vec<Channel>>,
     on_their_way: Semaphore,
     /// Whether the latest message was confirmed in time.
@@ -57,11 +58,11 @@ enum Failure {
 }
 
 impl Publisher {
-    pub(super) fn start(link: Link, config: Arc<Config>) -> Arc<Self> {
+    pub(super) fn start(link: Link, config: Arc<Config>, topology: Arc<Topology>) -> Arc<Self> {
         let on_their_way = Semaphore::new(config.publishes_max.into());
         let confirms = watch::Sender::new(true);
         let confirming = confirms.subscribe();
-        let publisher = Arc::new(Self { link, config, idle: Mutex::default(), on_their_way, confirms });
+        let publisher = Arc::new(Self { link, config, topology, idle: Mutex::default(), on_their_way, confirms });
         tokio::spawn(probe(Arc::downgrade(&publisher), confirming));
         publisher
     }
@@ -84,7 +85,7 @@ impl Publisher {
             Err(Failure::NoRoute) => {
                 // Somebody deleted a queue or an exchange: put it back, then it has to work.
                 let connection = self.link.connection(self.config.connect_limit()).await?;
-                declare(&connection, &self.config).await?;
+                self.topology.declare(&connection).await?;
                 self.try_publish(parcel).await
             }
             outcome => outcome,

@@ -10,7 +10,7 @@ use lapin::{
     types::{FieldTable, ShortString},
 };
 
-use super::{errors::failed, link::Link, properties::from_wire};
+use super::{declare::too_long, errors::failed, link::Link, properties::from_wire};
 use crate::broker::{BrokerError, Message, Subscription, topology};
 
 /// Messages on their way to a subscriber that has not asked for them yet. Bounds the memory of a slow one; the rest
@@ -32,8 +32,7 @@ pub(super) struct Subscribed {
 
 impl Subscribed {
     pub(super) async fn open(link: Arc<Link>, connection: Arc<Connection>, pattern: &str) -> Result<Self, BrokerError> {
-        let pattern = ShortString::try_new(pattern)
-            .map_err(|_| BrokerError::InvalidSetting { why: "the pattern is longer than 255 bytes".to_owned() })?;
+        let pattern = ShortString::try_new(pattern).map_err(|_| too_long())?;
         let channel = connection.create_channel().await.map_err(failed("open a channel"))?;
         channel.basic_qos(PREFETCH, BasicQosOptions::default()).await.map_err(failed("limit its deliveries"))?;
         let options = QueueDeclareOptions::exclusive().auto_delete();

@@ -1,4 +1,4 @@
-//! Owns handing notes from the queue file to a worker, and taking back what becomes of them.
+//! Owns handing notes and results from the queue file to whoever consumes them, and taking back what becomes of them.
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -12,7 +12,7 @@ use super::{
     storage::Storage,
 };
 use crate::{
-    broker::{BrokerError, Config, Deliveries, Delivery, Lane, Message},
+    broker::{BrokerError, Config, Deliveries, Delivery, Group, Lane, Message},
     outcome::Settlement,
 };
 
@@ -23,8 +23,9 @@ pub(super) struct Consumer {
     pub storage: Storage,
     pub config: Arc<Config>,
     pub owner: String,
+    pub group: Group,
     /// By lane, in the order in which they are asked.
-    pub slots: [(Lane, Arc<Semaphore>); 4],
+    pub slots: Vec<(Lane, Arc<Semaphore>)>,
     /// Handed out and not asked for yet, each with the slot that was free for it.
     pub ready: VecDeque<(Handed, OwnedSemaphorePermit)>,
     pub changes: Changes,
@@ -66,15 +67,17 @@ impl Consumer {
 
     async fn claim(&self, wanted: Vec<(Lane, usize)>) -> Result<Vec<Handed>, BrokerError> {
         let lanes: Vec<Lane> = wanted.iter().filter(|(_, count)| *count > 0).map(|(lane, _)| *lane).collect();
-        let due = self.storage.read(move |connection| notes::any_due(connection, &lanes, Timestamp::now())).await?;
+        let group = self.group.clone();
+        let look = move |connection: &_| notes::any_due(connection, &group, &lanes, Timestamp::now());
+        let due = self.storage.read(look).await?;
         if !due {
             return Ok(Vec::new());
         }
-        let (owner, config) = (self.owner.clone(), self.config.clone());
+        let (owner, config, group) = (self.owner.clone(), self.config.clone(), self.group.clone());
         let (storage, signal) = (self.storage.clone(), self.signal.clone());
         self.storage
             .write(move |connection| {
-                let claimed = notes::claim(connection, &wanted, &owner, &config, Timestamp::now())?;
+                let claimed = notes::claim(connection, &group, &wanted, &owner, &config, Timestamp::now())?;
                 let hold = |claimed: Claimed| Handed {
                     held: Held {
                         claim: Some(claimed.claim.clone()),
@@ -83,6 +86,7 @@ impl Consumer {
                         begun: false,
                     },
                     claimed,
+                    group: group.clone(),
                 };
                 Ok(claimed.into_iter().map(hold).collect())
             })
@@ -94,13 +98,14 @@ impl Consumer {
 pub(super) struct Handed {
     held: Held,
     claimed: Claimed,
+    group: Group,
 }
 
 impl Handed {
     fn begin(mut self, slot: OwnedSemaphorePermit) -> FileDelivery {
         self.held.begun = true;
         let freed = Freed { slot: Some(slot), signal: self.held.signal.clone() };
-        FileDelivery { held: self.held, claimed: self.claimed, _freed: freed }
+        FileDelivery { held: self.held, claimed: self.claimed, group: self.group, _freed: freed }
     }
 }
 
@@ -163,6 +168,7 @@ impl Drop for Freed {
 struct FileDelivery {
     held: Held,
     claimed: Claimed,
+    group: Group,
     _freed: Freed,
 }
 
@@ -201,7 +207,7 @@ impl Delivery for FileDelivery {
             Settlement::Ack => self.held.settle(Claim::ack).await,
             Settlement::Retry { after, reason } => {
                 let (due_at, reason) = (later(*after), reason.as_str());
-                let lane = Lane::of_retry(&self.claimed.message.routing_key);
+                let lane = self.group.lane_of_retry(&self.claimed.message.routing_key);
                 self.held.settle(move |claim, connection| claim.retry(connection, lane, due_at, reason)).await
             }
             Settlement::Later { after } => {
@@ -209,7 +215,7 @@ impl Delivery for FileDelivery {
                 self.held.settle(move |claim, connection| claim.put_off(connection, lane, due_at)).await
             }
             Settlement::Move(lane) => {
-                let lane = *lane;
+                let lane = self.group.lane(*lane);
                 self.held.settle(move |claim, connection| claim.put_off(connection, lane, Timestamp::now())).await
             }
             Settlement::DeadLetter(cause) => {

@@ -14,12 +14,13 @@ use super::{
     notes::{is_full, message, millis, timestamp},
     storage::Storage,
 };
-use crate::broker::{BrokerError, Config, DeadLetter, DeadLetters, HeldLetter};
+use crate::broker::{BrokerError, Config, DeadLetter, DeadLetters, Group, HeldLetter};
 
 pub(super) struct Pass {
     storage: Storage,
     config: Arc<Config>,
     signal: Signal,
+    group: Group,
     after: Place,
 }
 
@@ -31,21 +32,20 @@ struct Place {
 }
 
 impl Pass {
-    pub(super) fn new(storage: Storage, config: Arc<Config>, signal: Signal) -> Self {
-        Self { storage, config, signal, after: Place { last_at: i64::MIN, seq: i64::MIN } }
+    pub(super) fn new(storage: Storage, config: Arc<Config>, signal: Signal, group: Group) -> Self {
+        Self { storage, config, signal, group, after: Place { last_at: i64::MIN, seq: i64::MIN } }
     }
 }
 
 #[async_trait]
 impl DeadLetters for Pass {
     async fn next(&mut self) -> Result<Option<Box<dyn HeldLetter>>, BrokerError> {
-        let after = self.after;
-        let Some((place, content)) = self.storage.read(move |connection| next_after(connection, after)).await? else {
-            return Ok(None);
-        };
+        let (after, group) = (self.after, self.group.clone());
+        let next = self.storage.read(move |connection| next_after(connection, &group, after)).await?;
+        let Some((place, content)) = next else { return Ok(None) };
         self.after = place;
         let (storage, config, signal) = (self.storage.clone(), self.config.clone(), self.signal.clone());
-        Ok(Some(Box::new(Letter { content, place, storage, config, signal })))
+        Ok(Some(Box::new(Letter { content, place, storage, config, signal, group: self.group.clone() })))
     }
 
     fn is_cut_short(&self) -> bool {
@@ -67,6 +67,7 @@ struct Letter {
     storage: Storage,
     config: Arc<Config>,
     signal: Signal,
+    group: Group,
 }
 
 #[async_trait]
@@ -80,18 +81,18 @@ impl HeldLetter for Letter {
     }
 
     async fn replay(self: Box<Self>, number: u32) -> Result<bool, BrokerError> {
-        let (place, config) = (self.place, self.config.clone());
+        let (place, config, group) = (self.place, self.config.clone(), self.group.clone());
         let done = self
             .storage
             .write(move |connection| {
-                if is_full(connection, &config)? {
+                if is_full(connection, &group, &config)? {
                     return Ok(None);
                 }
                 replay(connection, place, number, Timestamp::now()).map(Some)
             })
             .await?;
         self.signal.notify();
-        done.ok_or_else(|| full(&self.config))
+        done.ok_or_else(|| full(&self.group, &self.config))
     }
 
     async fn discard(self: Box<Self>) -> Result<bool, BrokerError> {
@@ -100,12 +101,13 @@ impl HeldLetter for Letter {
     }
 }
 
-fn next_after(connection: &Connection, after: Place) -> rusqlite::Result<Option<(Place, DeadLetter)>> {
+fn next_after(connection: &Connection, group: &Group, after: Place) -> rusqlite::Result<Option<(Place, DeadLetter)>> {
     connection
         .prepare_cached(
-            "SELECT * FROM notes WHERE state = 'dead' AND (last_at, seq) > (?1, ?2) ORDER BY last_at, seq LIMIT 1",
+            "SELECT * FROM notes WHERE state = 'dead' AND queue = ?1 AND (last_at, seq) > (?2, ?3) \
+             ORDER BY last_at, seq LIMIT 1",
         )?
-        .query_row(params![after.last_at, after.seq], |row| {
+        .query_row(params![group.as_str(), after.last_at, after.seq], |row| {
             let place = Place { last_at: row.get("last_at")?, seq: row.get("seq")? };
             let letter = DeadLetter {
                 message: message(row)?,

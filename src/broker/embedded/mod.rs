@@ -24,10 +24,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::sync::{Semaphore, watch};
 
-use self::{notes::Queued, storage::Storage};
+use self::{notes::Queued, results::Published, storage::Storage};
 use super::{
-    Broker, BrokerError, Config, DeadLetters, Deliveries, Depth, Exchange, Lane, Message, Prefetch, Subscription,
-    pattern::TopicPattern,
+    Broker, BrokerError, Config, DeadLetters, Deliveries, Depth, Exchange, Group, Lane, Message, Prefetch, ResultQueue,
+    Subscription, pattern::TopicPattern,
 };
 
 /// The queue in a file.
@@ -37,7 +37,10 @@ pub struct Embedded {
     /// Which process, and which opening of the file in it, leases belong to.
     owner: String,
     notes: Signal,
+    /// The log of results has grown.
     results: Signal,
+    /// Queues of results have.
+    queued_results: Signal,
 }
 
 impl std::fmt::Debug for Embedded {
@@ -66,12 +69,35 @@ impl Embedded {
         let answer_limit = config.confirm_limit() + Duration::from_secs(1);
         let storage = Storage::start(connection, path, answer_limit, interval, upkeep)?;
         // The thread works: an error of the file is known here and not with the first note.
-        storage.read(notes::depth).await?;
-        Ok(Self { storage, config, owner, notes: Signal::default(), results: Signal::default() })
+        storage.read(|connection| notes::depth(connection, &Group::Notes)).await?;
+        let (notes, results, queued_results) = (Signal::default(), Signal::default(), Signal::default());
+        Ok(Self { storage, config, owner, notes, results, queued_results })
     }
 
     fn changes(&self, signal: &Signal) -> Changes {
         Changes { signal: signal.0.subscribe(), poll: Duration::from_millis(self.config.poll_ms.into()) }
+    }
+
+    /// What tells of changes in these queues.
+    fn signal(&self, group: &Group) -> &Signal {
+        match group {
+            Group::Notes => &self.notes,
+            Group::Named(_) => &self.queued_results,
+        }
+    }
+
+    fn consumer(&self, group: Group, prefetch: Prefetch) -> deliveries::Consumer {
+        let slots = |lane: &Lane| (*lane, Arc::new(Semaphore::new(prefetch.of(*lane).into())));
+        deliveries::Consumer {
+            storage: self.storage.clone(),
+            config: self.config.clone(),
+            owner: self.owner.clone(),
+            slots: group.lanes().iter().map(slots).collect(),
+            ready: VecDeque::new(),
+            changes: self.changes(self.signal(&group)),
+            signal: self.signal(&group).clone(),
+            group,
+        }
     }
 }
 
@@ -86,32 +112,42 @@ impl Broker for Embedded {
                     return Err(BrokerError::NotConfirmed { why: "no queue takes its routing key".to_owned() });
                 };
                 let job = move |connection: &rusqlite::Connection| {
-                    notes::submit(connection, &message, lane, &config, Timestamp::now())
+                    notes::submit(connection, &Group::Notes, &message, lane, &config, Timestamp::now())
                 };
                 match self.storage.write(job).await? {
                     Queued::Safe => self.notes.notify(),
-                    Queued::Full => return Err(full(&self.config)),
+                    Queued::Full => return Err(full(&Group::Notes, &self.config)),
                 }
             }
             Exchange::Results => {
-                self.storage.write(move |connection| results::append(connection, &message, Timestamp::now())).await?;
-                self.results.notify();
+                let job = move |connection: &_| results::publish(connection, &message, &config, Timestamp::now());
+                match self.storage.write(job).await? {
+                    Published::Safe { queues } => {
+                        self.results.notify();
+                        if queues > 0 {
+                            self.queued_results.notify();
+                        }
+                    }
+                    Published::Full(group) => return Err(full(&group, &self.config)),
+                }
             }
         }
         Ok(())
     }
 
     async fn consume(&self, prefetch: Prefetch) -> Result<Box<dyn Deliveries>, BrokerError> {
-        self.storage.read(notes::depth).await?;
-        Ok(Box::new(deliveries::Consumer {
-            storage: self.storage.clone(),
-            config: self.config.clone(),
-            owner: self.owner.clone(),
-            slots: Lane::ALL.map(|lane| (lane, Arc::new(Semaphore::new(prefetch.of(lane).into())))),
-            ready: VecDeque::new(),
-            changes: self.changes(&self.notes),
-            signal: self.notes.clone(),
-        }))
+        self.depth().await?;
+        Ok(Box::new(self.consumer(Group::Notes, prefetch)))
+    }
+
+    async fn declare_results(&self, queue: &ResultQueue) -> Result<(), BrokerError> {
+        let (name, patterns) = (queue.group()?, queue.patterns.clone());
+        self.storage.write(move |connection| results::bind(connection, &name, &patterns)).await
+    }
+
+    async fn consume_results(&self, queue: &ResultQueue, prefetch: u16) -> Result<Box<dyn Deliveries>, BrokerError> {
+        self.declare_results(queue).await?;
+        Ok(Box::new(self.consumer(Group::Named(queue.group()?), prefetch.into())))
     }
 
     async fn subscribe(&self, pattern: &str) -> Result<Box<dyn Subscription>, BrokerError> {
@@ -124,14 +160,18 @@ impl Broker for Embedded {
         }))
     }
 
-    async fn depth(&self) -> Result<Depth, BrokerError> {
-        self.storage.read(notes::depth).await
+    async fn depth_of(&self, group: &Group) -> Result<Depth, BrokerError> {
+        let group = group.clone();
+        self.storage.read(move |connection| notes::depth(connection, &group)).await
     }
 
-    async fn open_dead_letters(&self) -> Result<Box<dyn DeadLetters>, BrokerError> {
-        self.storage.read(notes::depth).await?;
-        let (storage, config, signal) = (self.storage.clone(), self.config.clone(), self.notes.clone());
-        Ok(Box::new(letters::Pass::new(storage, config, signal)))
+    async fn open_dead_letters_of(&self, group: &Group) -> Result<Box<dyn DeadLetters>, BrokerError> {
+        let asked = group.clone();
+        if !self.storage.read(move |connection| results::is_declared(connection, &asked)).await? {
+            return Err(BrokerError::no_such(group));
+        }
+        let (storage, config) = (self.storage.clone(), self.config.clone());
+        Ok(Box::new(letters::Pass::new(storage, config, self.signal(group).clone(), group.clone())))
     }
 
     fn is_ready(&self) -> bool {
@@ -147,11 +187,12 @@ impl Broker for Embedded {
         // Whoever waits for a change looks once more and learns that the file is closed.
         self.notes.notify();
         self.results.notify();
+        self.queued_results.notify();
     }
 }
 
-fn full(config: &Config) -> BrokerError {
-    BrokerError::NotConfirmed { why: format!("{} notes wait already", config.waiting_max) }
+fn full(group: &Group, config: &Config) -> BrokerError {
+    BrokerError::NotConfirmed { why: format!("{} messages wait already in {group}", config.waiting_max) }
 }
 
 /// Tells the waiters of this process that there may be something new.

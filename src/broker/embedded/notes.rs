@@ -1,6 +1,6 @@
-//! Owns the statements on the notes in the queue file: queueing, handing out, settling.
+//! Owns the statements on what is queued in the file, notes and results: queueing, handing out, settling.
 //!
-//! A note is handed out under a lease: a claim of one process, renewed while that process lives, and of one hand-out,
+//! Every row belongs to a queue, `notes` or one of results, and all is done within one of them. A note is handed out under a lease: a claim of one process, renewed while that process lives, and of one hand-out,
 //! so that whoever lost a note in between cannot settle it any more. Attempts and deliveries are counted when a note
 //! is handed out, before any work on it starts: a crash counts.
 
@@ -8,7 +8,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, named_params, params};
 
 use super::headers;
-use crate::broker::{Config, Depth, Lane, Message};
+use crate::broker::{Config, Depth, Group, Lane, Message};
 
 /// What became of a note that was to be queued.
 #[derive(Debug, PartialEq)]
@@ -42,6 +42,7 @@ pub(super) struct Claim {
 
 pub(super) fn submit(
     connection: &Connection,
+    group: &Group,
     message: &Message,
     lane: Lane,
     config: &Config,
@@ -50,22 +51,26 @@ pub(super) fn submit(
     if let Some(id) = &message.id {
         let oldest = millis(now) - 1000 * i64::from(config.dedupe_window_s);
         let known = connection
-            .prepare_cached("SELECT 1 FROM seen WHERE message_id = ?1 AND queued_at > ?2")?
-            .exists(params![id, oldest])?;
+            .prepare_cached("SELECT 1 FROM seen WHERE queue = ?1 AND message_id = ?2 AND queued_at > ?3")?
+            .exists(params![group.as_str(), id, oldest])?;
         if known {
             return Ok(Queued::Safe);
         }
     }
-    if is_full(connection, config)? {
+    if is_full(connection, group, config)? {
         return Ok(Queued::Full);
     }
     if let Some(id) = &message.id {
-        connection.prepare_cached("INSERT OR REPLACE INTO seen VALUES (?1, ?2)")?.execute(params![id, millis(now)])?;
+        connection.prepare_cached("INSERT OR REPLACE INTO seen VALUES (?1, ?2, ?3)")?.execute(params![
+            group.as_str(),
+            id,
+            millis(now)
+        ])?;
     }
     connection
         .prepare_cached(
             "INSERT INTO notes (state, message_id, correlation_id, routing_key, content_type, headers, body, queued_at, \
-             available_at, lane) VALUES ('waiting', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9)",
+             available_at, lane, queue) VALUES ('waiting', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
         )?
         .execute(params![
             message.id,
@@ -77,29 +82,38 @@ pub(super) fn submit(
             millis(headers::queued_at(&message.headers).unwrap_or(now)),
             millis(now),
             lane.as_str(),
+            group.as_str(),
         ])?;
     Ok(Queued::Safe)
 }
 
 /// Whether as many notes wait, or are in work, as may.
-pub(super) fn is_full(connection: &Connection, config: &Config) -> rusqlite::Result<bool> {
+pub(super) fn is_full(connection: &Connection, group: &Group, config: &Config) -> rusqlite::Result<bool> {
     let waiting: i64 = connection
-        .prepare_cached("SELECT SUM(notes) FROM tally WHERE state IN ('waiting', 'leased')")?
-        .query_row([], |row| row.get(0))?;
+        .prepare_cached(
+            "SELECT COALESCE(SUM(notes), 0) FROM tally WHERE queue = ?1 AND state IN ('waiting', 'leased')",
+        )?
+        .query_row([group.as_str()], |row| row.get(0))?;
     Ok(waiting >= i64::from(config.waiting_max))
 }
 
 /// Whether [`claim`] would find something. Changes nothing, so that idle workers do not write.
-pub(super) fn any_due(connection: &Connection, lanes: &[Lane], now: Timestamp) -> rusqlite::Result<bool> {
+pub(super) fn any_due(
+    connection: &Connection,
+    group: &Group,
+    lanes: &[Lane],
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
     let mut expired =
         connection.prepare_cached("SELECT 1 FROM notes WHERE state = 'leased' AND lease_until < ?1 LIMIT 1")?;
     if expired.exists([millis(now)])? {
         return Ok(true);
     }
-    let mut due = connection
-        .prepare_cached("SELECT 1 FROM notes WHERE state = 'waiting' AND lane = ?1 AND available_at <= ?2 LIMIT 1")?;
+    let mut due = connection.prepare_cached(
+        "SELECT 1 FROM notes WHERE state = 'waiting' AND queue = ?1 AND lane = ?2 AND available_at <= ?3 LIMIT 1",
+    )?;
     for lane in lanes {
-        if due.exists(params![lane.as_str(), millis(now)])? {
+        if due.exists(params![group.as_str(), lane.as_str(), millis(now)])? {
             return Ok(true);
         }
     }
@@ -110,6 +124,7 @@ pub(super) fn any_due(connection: &Connection, lanes: &[Lane], now: Timestamp) -
 /// marked as exhausted instead of being counted once more.
 pub(super) fn claim(
     connection: &Connection,
+    group: &Group,
     wanted: &[(Lane, usize)],
     owner: &str,
     config: &Config,
@@ -123,14 +138,14 @@ pub(super) fn claim(
         .execute([millis(now)])?;
     let mut claimed = Vec::new();
     for (lane, limit) in wanted {
-        claimed.extend(claim_on(connection, *lane, *limit, owner, config, now)?);
+        claimed.extend(claim_on(connection, (group, *lane), *limit, owner, config, now)?);
     }
     Ok(claimed)
 }
 
 fn claim_on(
     connection: &Connection,
-    lane: Lane,
+    (group, lane): (&Group, Lane),
     limit: usize,
     owner: &str,
     config: &Config,
@@ -143,13 +158,14 @@ fn claim_on(
              exhausted = exhausted OR deliveries >= :deliveries_max, \
              attempt = attempt + NOT (exhausted OR deliveries >= :deliveries_max), \
              deliveries = deliveries + NOT (exhausted OR deliveries >= :deliveries_max) \
-             WHERE seq IN (SELECT seq FROM notes WHERE state = 'waiting' AND lane = :lane AND available_at <= :now \
-             ORDER BY available_at, seq LIMIT :limit) \
+             WHERE seq IN (SELECT seq FROM notes WHERE state = 'waiting' AND queue = :queue AND lane = :lane \
+             AND available_at <= :now ORDER BY available_at, seq LIMIT :limit) \
              RETURNING *",
         )?
         .query_map(
             named_params! {
                 ":owner": owner,
+                ":queue": group.as_str(),
                 ":lane": lane.as_str(),
                 ":lease_until": lease_until(config, now),
                 ":now": millis(now),
@@ -271,10 +287,11 @@ pub(super) fn release_all(connection: &Connection, owner: &str) -> rusqlite::Res
     Ok(())
 }
 
-pub(super) fn depth(connection: &Connection) -> rusqlite::Result<Depth> {
-    let mut query = connection.prepare_cached("SELECT notes FROM tally WHERE state = ?1")?;
+pub(super) fn depth(connection: &Connection, group: &Group) -> rusqlite::Result<Depth> {
+    let mut query =
+        connection.prepare_cached("SELECT COALESCE(SUM(notes), 0) FROM tally WHERE queue = ?1 AND state = ?2")?;
     let mut count = |state: &str| -> rusqlite::Result<u64> {
-        let notes: i64 = query.query_row([state], |row| row.get(0))?;
+        let notes: i64 = query.query_row([group.as_str(), state], |row| row.get(0))?;
         Ok(notes.unsigned_abs())
     };
     Ok(Depth { waiting: count("waiting")?, dead_letters: count("dead")? })
@@ -320,22 +337,22 @@ mod tests {
         let config = Config { lease_s: 30, ..Config::default() };
         let now = Timestamp::now();
         let message = Message::event(uuid::Uuid::new_v4(), "note".to_owned(), "received.a.b".to_owned(), Vec::new());
-        submit(&connection, &message, Lane::Regular, &config, now).unwrap();
-        let lost = claim(&connection, &[(Lane::Regular, 1)], "one", &config, now).unwrap().remove(0);
+        submit(&connection, &Group::Notes, &message, Lane::Regular, &config, now).unwrap();
+        let lost = claim(&connection, &Group::Notes, &[(Lane::Regular, 1)], "one", &config, now).unwrap().remove(0);
         let later = now + Duration::from_secs(29);
-        assert!(!any_due(&connection, &Lane::ALL, later).unwrap());
+        assert!(!any_due(&connection, &Group::Notes, &Lane::ALL, later).unwrap());
         upkeep(&connection, "one", &config, later).unwrap();
         let later = later + Duration::from_secs(29);
-        assert!(!any_due(&connection, &Lane::ALL, later).unwrap(), "the lease was renewed");
+        assert!(!any_due(&connection, &Group::Notes, &Lane::ALL, later).unwrap(), "the lease was renewed");
         let later = later + Duration::from_secs(2);
         // Even the same process is somebody else at its next hand-out.
-        let held = claim(&connection, &[(Lane::Regular, 1)], "one", &config, later).unwrap().remove(0);
+        let held = claim(&connection, &Group::Notes, &[(Lane::Regular, 1)], "one", &config, later).unwrap().remove(0);
         assert_eq!((lost.attempt, held.attempt), (1, 2));
         assert!(!lost.claim.ack(&connection).unwrap());
         assert!(!lost.claim.retry(&connection, Lane::Regular, later, "internal_error").unwrap());
         assert!(!lost.claim.bury(&connection, later, "internal_error", "receive").unwrap());
         assert!(!lost.claim.hand_back(&connection).unwrap());
-        assert_eq!(depth(&connection).unwrap(), Depth::default());
+        assert_eq!(depth(&connection, &Group::Notes).unwrap(), Depth::default());
         assert!(held.claim.ack(&connection).unwrap());
         assert!(!held.claim.ack(&connection).unwrap(), "settled once");
     }
@@ -348,14 +365,14 @@ mod tests {
         let submit_at = |name: &str, at: Timestamp| {
             let id = uuid::Uuid::new_v4();
             let message = Message::event(id, name.to_owned(), "received.a.b".to_owned(), Vec::new());
-            submit(&connection, &message, Lane::Regular, &config, at).unwrap();
+            submit(&connection, &Group::Notes, &message, Lane::Regular, &config, at).unwrap();
         };
         submit_at("second", now - Duration::from_secs(1));
         submit_at("third", now - Duration::from_secs(1));
         submit_at("first", now - Duration::from_secs(2));
         submit_at("later", now + Duration::from_secs(1));
         let handed_out = |limit| {
-            let claimed = claim(&connection, &[(Lane::Regular, limit)], "one", &config, now).unwrap();
+            let claimed = claim(&connection, &Group::Notes, &[(Lane::Regular, limit)], "one", &config, now).unwrap();
             claimed.into_iter().filter_map(|claimed| claimed.message.correlation_id).collect::<Vec<_>>()
         };
         assert_eq!(handed_out(2), ["first", "second"]);

@@ -1,7 +1,8 @@
-//! Owns the log of results in the queue file, and reading it from a place on.
+//! Owns where results go in the queue file: into a log, which is read from a place on, and into the queues that collect
+//! them.
 //!
 //! A subscription remembers the last entry it saw. Entries are trimmed by age and number whether or not somebody has
-//! read them, as on a queue with a limit.
+//! read them, as on a queue with a limit. What is queued is kept until it is settled.
 
 use std::collections::VecDeque;
 
@@ -9,14 +10,77 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
-use super::{Changes, headers, notes, storage::Storage};
-use crate::broker::{BrokerError, Config, Message, Subscription, pattern::TopicPattern};
+use super::{
+    Changes, headers,
+    notes::{self, Queued},
+    storage::Storage,
+};
+use crate::broker::{BrokerError, Config, Group, Lane, Message, Subscription, group::GroupName, pattern::TopicPattern};
 
 /// Entries read at a time. Bounds the memory of a subscription that is behind.
 const PAGE: i64 = 32;
 
+/// Has a queue collect results from now on.
+pub(super) fn bind(connection: &Connection, queue: &GroupName, patterns: &[String]) -> rusqlite::Result<()> {
+    let mut binding = connection.prepare_cached("INSERT OR IGNORE INTO bindings VALUES (?1, ?2)")?;
+    for pattern in patterns {
+        binding.execute(params![queue.as_str(), pattern])?;
+    }
+    Ok(())
+}
+
+pub(super) fn is_declared(connection: &Connection, group: &Group) -> rusqlite::Result<bool> {
+    let mut known = connection.prepare_cached("SELECT 1 FROM bindings WHERE queue = ?1")?;
+    Ok(*group == Group::Notes || known.exists([group.as_str()])?)
+}
+
+/// What became of a result that was to be published.
+pub(super) enum Published {
+    /// It is in the log, and in this many queues.
+    Safe { queues: usize },
+    /// One of its queues holds as many messages as it may, and nothing was done.
+    Full(Group),
+}
+
+/// Into the log, and into every queue that collects its topic.
+pub(super) fn publish(
+    connection: &Connection,
+    message: &Message,
+    config: &Config,
+    now: Timestamp,
+) -> rusqlite::Result<Published> {
+    let queues = bound(connection, &message.routing_key)?;
+    for queue in &queues {
+        if notes::is_full(connection, queue, config)? {
+            return Ok(Published::Full(queue.clone()));
+        }
+    }
+    append(connection, message, now)?;
+    for queue in &queues {
+        match notes::submit(connection, queue, message, Lane::Regular, config, now)? {
+            Queued::Safe | Queued::Full => {}
+        }
+    }
+    Ok(Published::Safe { queues: queues.len() })
+}
+
+/// The queues that collect this topic.
+fn bound(connection: &Connection, routing_key: &str) -> rusqlite::Result<Vec<Group>> {
+    let mut bindings = connection.prepare_cached("SELECT queue, pattern FROM bindings ORDER BY queue")?;
+    let mut rows = bindings.query([])?;
+    let mut queues: Vec<Group> = Vec::new();
+    while let Some(row) = rows.next()? {
+        let (queue, pattern): (String, String) = (row.get(0)?, row.get(1)?);
+        let known = queues.last().is_some_and(|last| last.as_str() == queue);
+        if !known && TopicPattern::new(&pattern).matches(routing_key) {
+            queues.extend(queue.parse::<GroupName>().ok().map(Group::Named));
+        }
+    }
+    Ok(queues)
+}
+
 /// Appends to the log; an id that is there already stays as it is.
-pub(super) fn append(connection: &Connection, message: &Message, now: Timestamp) -> rusqlite::Result<()> {
+fn append(connection: &Connection, message: &Message, now: Timestamp) -> rusqlite::Result<()> {
     connection
         .prepare_cached(
             "INSERT OR IGNORE INTO results (message_id, correlation_id, routing_key, content_type, headers, body, \

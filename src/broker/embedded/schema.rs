@@ -10,7 +10,7 @@ use rusqlite::{Connection, TransactionBehavior};
 use crate::broker::BrokerError;
 
 /// One entry a version. Never changed once released, only added to.
-const STEPS: [&str; 3] = [V1, V2, V3];
+const STEPS: [&str; 4] = [V1, V2, V3, V4];
 
 const V1: &str = "
     CREATE TABLE notes (
@@ -85,6 +85,48 @@ const V3: &str = "
     CREATE INDEX notes_dead ON notes (last_at, seq) WHERE state = 'dead';
 ";
 
+/// Results can be queued, too: each queue has rows of its own in the table of notes.
+const V4: &str = "
+    ALTER TABLE notes ADD COLUMN queue TEXT NOT NULL DEFAULT 'notes';
+    DROP INDEX notes_waiting;
+    CREATE INDEX notes_waiting ON notes (queue, lane, available_at, seq) WHERE state = 'waiting';
+    DROP INDEX notes_dead;
+    CREATE INDEX notes_dead ON notes (queue, last_at, seq) WHERE state = 'dead';
+
+    DROP TRIGGER notes_added;
+    DROP TRIGGER notes_removed;
+    DROP TRIGGER notes_moved;
+    DROP TABLE tally;
+    CREATE TABLE tally (queue TEXT, state TEXT, notes INTEGER NOT NULL, PRIMARY KEY (queue, state)) WITHOUT ROWID;
+    INSERT INTO tally SELECT queue, state, COUNT(*) FROM notes GROUP BY queue, state;
+    CREATE TRIGGER notes_added AFTER INSERT ON notes BEGIN
+        INSERT INTO tally VALUES (new.queue, new.state, 1) ON CONFLICT DO UPDATE SET notes = notes + 1;
+    END;
+    CREATE TRIGGER notes_removed AFTER DELETE ON notes BEGIN
+        UPDATE tally SET notes = notes - 1 WHERE queue = old.queue AND state = old.state;
+    END;
+    CREATE TRIGGER notes_moved AFTER UPDATE OF state ON notes WHEN old.state <> new.state BEGIN
+        UPDATE tally SET notes = notes - 1 WHERE queue = old.queue AND state = old.state;
+        INSERT INTO tally VALUES (new.queue, new.state, 1) ON CONFLICT DO UPDATE SET notes = notes + 1;
+    END;
+
+    -- Message ids that were queued lately, by queue.
+    ALTER TABLE seen RENAME TO seen_before;
+    DROP INDEX seen_age;
+    CREATE TABLE seen (
+        queue      TEXT,
+        message_id TEXT,
+        queued_at  INTEGER NOT NULL,
+        PRIMARY KEY (queue, message_id)
+    ) WITHOUT ROWID;
+    INSERT INTO seen SELECT 'notes', message_id, queued_at FROM seen_before;
+    DROP TABLE seen_before;
+    CREATE INDEX seen_age ON seen (queued_at);
+
+    -- Which queues collect results, and which of them.
+    CREATE TABLE bindings (queue TEXT, pattern TEXT, PRIMARY KEY (queue, pattern)) WITHOUT ROWID;
+";
+
 /// Opens the file, with its folder and its tables, and makes every commit survive a loss of power.
 pub(super) fn open(path: &Path, busy_limit: Duration) -> Result<Connection, BrokerError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -156,8 +198,13 @@ mod tests {
         .unwrap();
         drop(old);
         let connection = open(&path, LIMIT).unwrap();
-        let replay: u32 = connection.query_row("SELECT replay FROM notes", [], |row| row.get(0)).unwrap();
-        assert_eq!(replay, 0);
+        let seen = connection.query_row(
+            "SELECT notes.replay, notes.queue, tally.queue, tally.state, tally.notes FROM notes, tally",
+            [],
+            |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?, row.get(3)?, row.get(4)?)),
+        );
+        let expected: (u32, String, String, String, u32) = (0, "notes".into(), "notes".into(), "dead".into(), 1);
+        assert_eq!(seen.unwrap(), expected);
     }
 
     #[test]
