@@ -127,26 +127,27 @@ async fn a_broker_that_is_killed_and_restarted_loses_nothing() {
     waiting(&broker, 0).await;
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn results_wait_for_their_role_through_lost_connections_deleted_queues_and_a_killed_broker() {
-    let mut node = Node::start();
-    let vhost = node.new_vhost();
-    let config = Config { confirm_s_max: 2, connect_s_max: 3, ..config() };
-    let broker = broker::open(Some(&vhost.url().into()), &config).await.unwrap();
-    let queue = ResultQueue { name: "tickets.main".to_owned(), patterns: vec!["processed.#".to_owned()] };
-    let mut results = broker.consume_results(&queue, 5).await.unwrap();
-    let publish = async |id: &str| {
-        soon(async { while broker.publish(Exchange::Results, &result(id, "processed.acme")).await.is_err() {} }).await;
-    };
+fn tickets() -> ResultQueue {
+    ResultQueue { name: "tickets.main".to_owned(), patterns: vec!["processed.#".to_owned()] }
+}
 
-    publish("connection").await;
+async fn publish(broker: &Arc<dyn Broker>, id: &str) {
+    soon(async { while broker.publish(Exchange::Results, &result(id, "processed.acme")).await.is_err() {} }).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_of_results_outlives_lost_connections_and_is_declared_anew_when_it_was_deleted() {
+    let vhost = shared().new_vhost();
+    let broker = broker::open(Some(&vhost.url().into()), &config()).await.unwrap();
+    let mut results = broker.consume_results(&tickets(), 5).await.unwrap();
+    publish(&broker, "a").await;
     let held = next(&mut results).await;
     vhost.close_connections();
     assert!(soon(results.next()).await.is_err());
     assert!(matches!(held.settle(&Settlement::Ack).await, Err(BrokerError::Lost(_))));
-    let mut results = result_queues::reopened(&broker, &queue).await;
+    let mut results = result_queues::reopened(&broker, &tickets()).await;
     let again = next(&mut results).await;
-    assert_eq!((again.message().id.as_deref(), again.attempt()), (Some("connection"), 2));
+    assert_eq!((again.message().id.as_deref(), again.attempt()), (Some("a"), 2));
 
     // A retry finds its queue declared anew, with all others.
     vhost.delete_queue("sprachpost.tickets.main.retry.1s");
@@ -157,24 +158,33 @@ async fn results_wait_for_their_role_through_lost_connections_deleted_queues_and
 
     vhost.delete_queue("sprachpost.tickets.main");
     assert!(soon(results.next()).await.is_err());
-    // What comes before somebody notices has no queue; after that it has.
-    let mut results = result_queues::reopened(&broker, &queue).await;
-    publish("killed").await;
+    let mut results = result_queues::reopened(&broker, &tickets()).await;
+    publish(&broker, "b").await;
+    assert_eq!(next(&mut results).await.message().id.as_deref(), Some("b"));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_queue_of_results_outlives_a_killed_broker() {
+    let mut node = Node::start();
+    let url = node.new_vhost().url().into();
+    let config = Config { confirm_s_max: 2, connect_s_max: 3, ..config() };
+    let broker = broker::open(Some(&url), &config).await.unwrap();
+    let mut results = broker.consume_results(&tickets(), 5).await.unwrap();
+    publish(&broker, "held").await;
     let held = next(&mut results).await;
-    publish("waits").await;
-    drop(vhost);
+    publish(&broker, "waits").await;
     node.kill();
     soon(async { while results.next().await.is_ok() {} }).await;
     assert!(held.settle(&Settlement::Ack).await.is_err());
     node.restart();
-    let mut results = result_queues::reopened(&broker, &queue).await;
+    let mut results = result_queues::reopened(&broker, &tickets()).await;
     let mut seen = BTreeSet::new();
     while seen.len() < 2 {
         let delivery = next(&mut results).await;
         seen.extend(delivery.message().id.clone());
         delivery.settle(&Settlement::Ack).await.unwrap();
     }
-    assert_eq!(seen, ["killed", "waits"].map(str::to_owned).into());
+    assert_eq!(seen, ["held", "waits"].map(str::to_owned).into());
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
