@@ -24,7 +24,7 @@ RUN apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates libstdc++6 \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --system --uid 10001 --no-create-home --home-dir /srv/sprachpost sprachpost \
- && install -d -o sprachpost /srv/sprachpost/data /srv/sprachpost/data/spool /srv/sprachpost/models
+ && install -d -o sprachpost /srv/sprachpost/data /srv/sprachpost/data/recordings /srv/sprachpost/models
 COPY --from=build /out/sprachpost /usr/local/bin/sprachpost
 COPY --chmod=755 deploy/healthy /usr/local/bin/healthy
 WORKDIR /srv/sprachpost

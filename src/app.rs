@@ -1,12 +1,8 @@
 //! Owns the assembly: from a configuration to running roles, and their end.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-};
+use std::{path::Path, sync::Arc};
 
-use metrics_exporter_prometheus::PrometheusHandle;
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
     asr::{AsrError, Transcriber, pool::Pool, stepped::Stepped, whisper::WhisperModel},
@@ -14,10 +10,14 @@ use crate::{
     backlog::Relief,
     broker::{self, Broker, BrokerError},
     config::{Config, SecretError},
-    gateway::Gateway,
+    gateway::{
+        Gateway,
+        channels::{self, Channels},
+    },
     ledger::{Ledger, LedgerError},
     models::{ModelError, Store},
     pipeline::Stages,
+    recordings::{self, Recordings},
     shutdown::Shutdown,
     telemetry,
     tenants::Tenants,
@@ -44,12 +44,13 @@ pub async fn serve(mut config: Config, roles: &[Role], shutdown: Shutdown) -> Re
     let listener = TcpListener::bind(config.http.listen)
         .await
         .map_err(|source| StartError::Listen { address: config.http.listen.to_string(), source })?;
-    // What a gateway leaves in the spool folder, workers have to be able to fetch.
-    config.fetch.file_roots.push(spool(&config.http.spool_dir)?);
+    let recordings = open_recordings(&mut config)?;
+    let channels = open_channels(&config, roles)?;
     let stages = if roles.contains(&Role::Worker) { Some(stages(&config)?) } else { None };
     let ledger = if stages.is_some() { open_ledger(&config).await? } else { Ledger::none() };
     let broker = open_broker(&config).await?;
-    let http = run_http(&config, roles, &broker, figures, listener, shutdown.clone())?;
+    let gateway = Gateway::new(&config.http, recordings, channels, Arc::clone(&broker), figures)?;
+    let http = run_http(&config, roles, gateway, listener, shutdown.clone());
 
     if let Some(stages) = stages {
         tracing::info!(slots = stages.pool.slots(), model = config.asr.model, "working on notes");
@@ -65,10 +66,12 @@ pub async fn serve(mut config: Config, roles: &[Role], shutdown: Shutdown) -> Re
     Ok(())
 }
 
-/// Makes the spool folder where it is missing, and returns its absolute path.
-fn spool(dir: &Path) -> Result<PathBuf, StartError> {
-    let made = std::fs::create_dir_all(dir).and_then(|()| dir.canonicalize());
-    made.map_err(|source| StartError::Spool { path: dir.to_owned(), source })
+/// The place for recordings; what is kept in a folder, workers have to be able to fetch.
+fn open_recordings(config: &mut Config) -> Result<Arc<Recordings>, StartError> {
+    let fetcher = Arc::new(Fetcher::new(&config.fetch)?);
+    let recordings = Recordings::open(&config.recordings, config.fetch.inline_bytes_max, &fetcher)?;
+    config.fetch.file_roots.extend(recordings.folder().map(Path::to_owned));
+    Ok(Arc::new(recordings))
 }
 
 /// The queue that the configuration names.
@@ -89,21 +92,32 @@ async fn open_ledger(config: &Config) -> Result<Ledger, StartError> {
 fn run_http(
     config: &Config,
     roles: &[Role],
-    broker: &Arc<dyn Broker>,
-    figures: Option<PrometheusHandle>,
+    gateway: Gateway,
     listener: TcpListener,
     shutdown: Shutdown,
-) -> Result<tokio::task::JoinHandle<std::io::Result<()>>, StartError> {
+) -> JoinHandle<std::io::Result<()>> {
     let accept_notes = roles.contains(&Role::Gateway);
-    let inline_bytes_max = config.fetch.inline_bytes_max;
-    let gateway = Gateway::new(&config.http, inline_bytes_max, Arc::clone(broker), figures)?;
     let address = listener.local_addr().map_or_else(|_| config.http.listen.to_string(), |a| a.to_string());
     if accept_notes && config.http.tokens.is_empty() {
         tracing::info!(address, "listening; POST /v1/notes refuses everybody until http.tokens is configured");
     } else {
         tracing::info!(address, "listening");
     }
-    Ok(tokio::spawn(gateway.serve(listener, accept_notes, shutdown)))
+    tokio::spawn(async move {
+        if accept_notes {
+            let (beside, until) = (gateway.clone(), shutdown.clone());
+            let (served, ()) = tokio::join!(gateway.serve(listener, true, shutdown), beside.run(until));
+            served
+        } else {
+            gateway.serve(listener, false, shutdown).await
+        }
+    })
+}
+
+/// The channels of a gateway; other roles need none of their secrets.
+fn open_channels(config: &Config, roles: &[Role]) -> Result<Channels, StartError> {
+    let configs = if roles.contains(&Role::Gateway) { config.channels.as_slice() } else { &[] };
+    Ok(Channels::open(configs, &config.fetch)?)
 }
 
 /// Everything that a note passes through, ready to work: the model is loaded, the playbook learnt.
@@ -194,12 +208,10 @@ pub enum StartError {
         #[source]
         source: std::io::Error,
     },
-    #[error("the folder {}, http.spool_dir, cannot be made", path.display())]
-    Spool {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
+    #[error(transparent)]
+    Channels(#[from] channels::SetupError),
+    #[error(transparent)]
+    Recordings(#[from] recordings::SetupError),
     #[error(transparent)]
     Broker(#[from] BrokerError),
     #[error(transparent)]

@@ -88,6 +88,8 @@ fn describe() {
     metrics::describe_counter!("sprachpost_audio_seconds_total", "Length of all audio that was decoded");
     metrics::describe_counter!("sprachpost_ledger_repeats_total", "Deliveries of notes answered elsewhere, by how");
     metrics::describe_counter!("sprachpost_ledger_bypassed_total", "Notes processed while the ledger was unreachable");
+    metrics::describe_counter!("sprachpost_webhooks_total", "Requests to channels, by channel and how they ended");
+    metrics::describe_counter!("sprachpost_channel_messages_total", "Messages from channels, by channel and result");
     metrics::describe_gauge!("sprachpost_notes_in_work", "Notes being worked on");
 }
 

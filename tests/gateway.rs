@@ -37,7 +37,7 @@ fn an_upload_is_queued_worked_on_and_counted() {
     let (status, _) = server.request("GET", "/readyz", &[], b"");
     assert_eq!(status, 200);
 
-    // Larger than what travels inside a message: goes by the spool folder.
+    // Larger than what travels inside a message: goes by the folder of recordings.
     let audio = clip("de-outage.ogg");
     assert!(audio.len() > 20_000);
     let path = "/v1/notes?tenant=musterstrom&channel=whatsapp&message_id=wamid.7&ticket=4711";

@@ -7,6 +7,7 @@ mod address;
 mod file;
 mod http;
 mod object;
+mod web;
 
 use std::{path::PathBuf, time::Duration};
 
@@ -18,6 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+pub use self::web::{Sites, Web};
 use self::{address::Allowed, file::Roots, http::Http, object::Store};
 use crate::{
     config::{Secret, SecretError},
@@ -203,6 +205,29 @@ impl Fetcher {
         tokio::time::timeout(limit, self.fetch_unlimited(source)).await.unwrap_or(Err(timed_out))
     }
 
+    /// Writes an object to the configured store; it replaces one of the same key.
+    ///
+    /// # Errors
+    /// [`FetchError`], read the other way: [`FetchError::Forbidden`] where there is no such store or bucket.
+    pub async fn put_object(&self, bucket: &str, key: &str, bytes: Vec<u8>) -> Result<(), FetchError> {
+        let (store, http) = self.object_store()?;
+        let limit = Duration::from_secs(self.total_s_max.into());
+        let put = http.put_object(store.address_to_write(bucket, key)?, bytes);
+        tokio::time::timeout(limit, put).await.unwrap_or(Err(FetchError::TimedOut { limit_s: self.total_s_max }))
+    }
+
+    /// Whether objects of this bucket with such keys can be read and written, as far as the configuration says.
+    ///
+    /// # Errors
+    /// [`FetchError::Forbidden`].
+    pub fn check_object(&self, bucket: &str, key: &str) -> Result<(), FetchError> {
+        self.object_store()?.0.address_to_write(bucket, key).map(drop)
+    }
+
+    fn object_store(&self) -> Result<(&Store, &Http), FetchError> {
+        self.store.as_ref().zip(self.http.as_ref()).ok_or(FetchError::Forbidden { why: NO_STORE })
+    }
+
     async fn fetch_unlimited(&self, source: &AudioSource) -> Result<Vec<u8>, FetchError> {
         match source {
             AudioSource::Inline { data } => self.inline(data),
@@ -211,10 +236,10 @@ impl Fetcher {
                 Some(http) => http.get(url.clone()).await,
                 None => Err(FetchError::Forbidden { why: "fetch.hosts is empty" }),
             },
-            AudioSource::Object { bucket, key } => match (&self.store, &self.http) {
-                (Some(store), Some(http)) => http.get_object(store.address(bucket, key)?).await,
-                _ => Err(FetchError::Forbidden { why: "no fetch.object_store is configured" }),
-            },
+            AudioSource::Object { bucket, key } => {
+                let (store, http) = self.object_store()?;
+                http.get_object(store.address(bucket, key)?).await
+            }
         }
     }
 
@@ -237,6 +262,8 @@ impl std::fmt::Debug for Fetcher {
         f.debug_struct("Fetcher").field("bytes_max", &self.bytes_max).finish_non_exhaustive()
     }
 }
+
+const NO_STORE: &str = "no fetch.object_store is configured";
 
 /// Producers differ about padding.
 const BASE64: GeneralPurpose = GeneralPurpose::new(

@@ -16,7 +16,9 @@ pub use self::{
     address::Address,
     secret::{Secret, SecretError},
 };
-use crate::{asr, audio, broker, gateway, ledger, models, telemetry, tenants::Tenants, understanding, worker};
+use crate::{
+    asr, audio, broker, gateway, ledger, models, recordings, telemetry, tenants::Tenants, understanding, worker,
+};
 
 /// All settings. Every one has a default; an empty file is a valid configuration.
 #[derive(Debug, Clone, Default, Serialize, Deserialize, JsonSchema)]
@@ -28,6 +30,10 @@ pub struct Config {
     pub ledger: ledger::Config,
     /// The HTTP listener.
     pub http: gateway::Config,
+    /// Messenger platforms that hand notes to the gateway.
+    pub channels: Vec<gateway::channels::ChannelConfig>,
+    /// Where audio is kept that came from outside.
+    pub recordings: recordings::Config,
     /// Where audio may be fetched from.
     pub fetch: audio::fetch::Config,
     /// Limits on audio.
@@ -100,6 +106,9 @@ impl Config {
         self.ledger.address()?;
         for client in &self.http.tokens {
             client.token.read()?;
+        }
+        for secret in self.channels.iter().flat_map(|channel| channel.kind.secrets()) {
+            secret.read()?;
         }
         Ok(())
     }

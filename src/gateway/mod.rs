@@ -1,17 +1,17 @@
-//! Owns the HTTP listener: health, figures, and the ways in which notes come over HTTP. Later ways in (messenger
-//! webhooks) and the console share it.
+//! Owns the HTTP listener: health, figures, and the ways in which notes come from outside.
 //!
 //! * [`health`]: `/livez`, `/readyz`, `/metrics`.
 //! * [`upload`]: `POST /v1/notes`.
 //! * [`auth`]: who may upload for whom.
+//! * [`channels`]: `/v1/channels/<name>`, and platforms that have to be asked.
 
 pub mod auth;
+pub mod channels;
 pub mod health;
 pub mod upload;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
-    path::PathBuf,
     sync::Arc,
 };
 
@@ -20,13 +20,17 @@ use axum::{
     extract::DefaultBodyLimit,
     routing::{get, post},
 };
+use futures_util::future::join_all;
 use metrics_exporter_prometheus::PrometheusHandle;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio::net::TcpListener;
 
-use self::auth::{TokenConfig, Tokens};
-use crate::{broker::Broker, config::SecretError, shutdown::Shutdown};
+use self::{
+    auth::{TokenConfig, Tokens},
+    channels::{Channels, intake::Intake, webhook},
+};
+use crate::{broker::Broker, config::SecretError, recordings::Recordings, shutdown::Shutdown};
 
 /// The HTTP listener.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -39,8 +43,10 @@ pub struct Config {
     pub tokens: Vec<TokenConfig>,
     /// Largest upload, in bytes.
     pub upload_bytes_max: usize,
-    /// Where uploads lie that are too large to travel inside a message; workers have to see the same folder.
-    pub spool_dir: PathBuf,
+    /// Largest webhook of a channel, in bytes. Meta sends up to 3 MB at a time.
+    pub webhook_bytes_max: usize,
+    /// Milliseconds within which a webhook's notes have to be safe; otherwise the platform is asked to send it again.
+    pub webhook_ms_max: u32,
 }
 
 impl Default for Config {
@@ -49,7 +55,8 @@ impl Default for Config {
             listen: (Ipv4Addr::LOCALHOST, 8480).into(),
             tokens: vec![],
             upload_bytes_max: 25 * 1024 * 1024,
-            spool_dir: "data/spool".into(),
+            webhook_bytes_max: 4 * 1024 * 1024,
+            webhook_ms_max: 900,
         }
     }
 }
@@ -61,8 +68,9 @@ pub struct Gateway {
     tokens: Arc<Tokens>,
     figures: Option<PrometheusHandle>,
     config: Arc<Config>,
-    /// Largest note that travels inside its message, in bytes.
-    inline_bytes_max: u64,
+    recordings: Arc<Recordings>,
+    channels: Channels,
+    intake: Intake,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -76,12 +84,21 @@ impl Gateway {
     /// If a token's secret cannot be read.
     pub fn new(
         config: &Config,
-        inline_bytes_max: u64,
+        recordings: Arc<Recordings>,
+        channels: Channels,
         broker: Arc<dyn Broker>,
         figures: Option<PrometheusHandle>,
     ) -> Result<Self, SecretError> {
         let tokens = Arc::new(Tokens::read(&config.tokens)?);
-        Ok(Self { broker, tokens, figures, config: Arc::new(config.clone()), inline_bytes_max })
+        let intake = Intake::new(Arc::clone(&broker), Arc::clone(&recordings));
+        Ok(Self { broker, tokens, figures, config: Arc::new(config.clone()), recordings, channels, intake })
+    }
+
+    /// What the role of a gateway does besides answering requests, until shutdown is requested: asks the platforms
+    /// that have to be asked, and removes old recordings.
+    pub async fn run(self, shutdown: Shutdown) {
+        let listening = self.channels.iter().map(|own| own.platform.listen(own, &self.intake, &shutdown));
+        tokio::join!(join_all(listening), self.recordings.keep_swept(&shutdown));
     }
 
     fn router(self, accept_notes: bool) -> Router {
@@ -92,6 +109,8 @@ impl Gateway {
         if accept_notes {
             let limit = DefaultBodyLimit::max(self.config.upload_bytes_max);
             router = router.route("/v1/notes", post(upload::post_note).layer(limit));
+            let webhooks = get(webhook::challenge).post(webhook::receive);
+            router = router.route("/v1/channels/{name}", webhooks);
         }
         router.with_state(self)
     }

@@ -4,8 +4,6 @@
 //! the part `audio`, everything else are parts of the same names. The audio is not looked at here: workers find out
 //! what it is, and every note that was accepted has its event.
 
-use std::path::Path;
-
 use axum::{
     Json,
     body::Bytes,
@@ -13,7 +11,6 @@ use axum::{
     http::{HeaderMap, StatusCode, header::CONTENT_TYPE},
     response::{IntoResponse, Response},
 };
-use base64::{Engine, prelude::BASE64_STANDARD};
 use jiff::Timestamp;
 use serde::Deserialize;
 use sha2::{Digest, Sha256};
@@ -23,8 +20,9 @@ use crate::{
     broker::{BrokerError, Exchange},
     event::envelope::{Received, TRACEPARENT, received_message},
     hex::hex,
-    note::{AudioSource, Channel, NoteId, Priority, Tenant, VoiceNote},
+    note::{Channel, NoteId, Priority, Tenant, VoiceNote},
     private::Private,
+    recordings::RecordingError,
 };
 
 /// What an upload may say about its note.
@@ -118,28 +116,8 @@ async fn note(fields: Fields, tenant: Tenant, audio: &Bytes, gateway: &Gateway) 
         language: fields.language,
         reply_window_ends_at: fields.reply_window_ends_at,
         priority: fields.priority,
-        audio: source(audio, &digest, gateway).await?,
+        audio: gateway.recordings.put_or_carry(audio).await.map_err(Refusal::NotKept)?,
     })
-}
-
-/// Small audio travels inside the message, larger audio is left in the spool folder and referred to.
-async fn source(audio: &Bytes, digest: &str, gateway: &Gateway) -> Result<AudioSource, Refusal> {
-    if audio.len() as u64 <= gateway.inline_bytes_max {
-        return Ok(AudioSource::Inline { data: BASE64_STANDARD.encode(audio) });
-    }
-    let file = spool(&gateway.config.spool_dir, digest, audio).await.map_err(Refusal::NotSpooled)?;
-    Ok(AudioSource::File { path: file })
-}
-
-/// Written beside and renamed, so that a worker never sees half a file.
-async fn spool(dir: &Path, digest: &str, audio: &Bytes) -> std::io::Result<String> {
-    tokio::fs::create_dir_all(dir).await?;
-    let dir = tokio::fs::canonicalize(dir).await?;
-    let (file, partial) = (dir.join(digest), dir.join(format!("{digest}.{}", uuid::Uuid::new_v4())));
-    tokio::fs::write(&partial, audio).await?;
-    tokio::fs::File::open(&partial).await?.sync_all().await?;
-    tokio::fs::rename(&partial, &file).await?;
-    Ok(file.to_string_lossy().into_owned())
 }
 
 fn header(headers: &HeaderMap, name: &str) -> Option<String> {
@@ -158,7 +136,7 @@ enum Refusal {
     #[error("{1}")]
     Body(StatusCode, String),
     #[error("the note could not be stored")]
-    NotSpooled(#[source] std::io::Error),
+    NotKept(#[source] RecordingError),
     #[error("the note could not be queued; send it again later")]
     NotQueued(#[source] BrokerError),
 }
@@ -170,7 +148,7 @@ impl IntoResponse for Refusal {
             Self::Forbidden => StatusCode::FORBIDDEN,
             Self::Unreadable(_) => StatusCode::UNPROCESSABLE_ENTITY,
             Self::Body(status, _) => *status,
-            Self::NotSpooled(_) | Self::NotQueued(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::NotKept(_) | Self::NotQueued(_) => StatusCode::SERVICE_UNAVAILABLE,
         };
         if status.is_server_error() {
             tracing::warn!(error = &self as &dyn std::error::Error, "an upload was not accepted");

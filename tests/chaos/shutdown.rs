@@ -24,7 +24,7 @@ use crate::support::{
 /// The exit code of a process that was told twice.
 const FORCED: i32 = 130;
 
-/// A note whose audio lies in the program's spool folder.
+/// A note whose audio lies in the program's folder of recordings.
 pub fn note_in(spool: &Path, file: &str) -> VoiceNote {
     let path = spool.join(file).canonicalize().unwrap().to_string_lossy().into_owned();
     VoiceNote::new("chaos".parse().unwrap(), "test".parse().unwrap(), file.to_owned(), AudioSource::File { path })

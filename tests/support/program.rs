@@ -24,7 +24,7 @@ pub fn command(folder: &Path) -> Command {
         .env_remove("SPRACHPOST_CONFIG")
         .env("SPRACHPOST__BROKER__URL", format!("embedded:{}", folder.join("queue.sqlite").display()))
         .env("SPRACHPOST__HTTP__LISTEN", "127.0.0.1:0")
-        .env("SPRACHPOST__HTTP__SPOOL_DIR", folder.join("spool"))
+        .env("SPRACHPOST__RECORDINGS__DIR", folder.join("spool"))
         .stdin(Stdio::null());
     command
 }

@@ -56,7 +56,7 @@ impl Allowed {
         let forbidden = |why| Err(FetchError::Forbidden { why });
         let Some(host) = url.host_str() else { return forbidden("the address has no host") };
         if !self.is_listed(host) {
-            return forbidden("its host is not one of fetch.hosts");
+            return forbidden("its host is not one of those allowed (fetch.hosts, media_hosts of a channel)");
         }
         match url.scheme() {
             "https" => {}
@@ -210,7 +210,11 @@ mod tests {
             "https://media.example.com.evil.test/",
             "https://media.example.com@evil.test/",
         ] {
-            assert_eq!(why(url), Some("its host is not one of fetch.hosts"), "{url}");
+            assert_eq!(
+                why(url),
+                Some("its host is not one of those allowed (fetch.hosts, media_hosts of a channel)"),
+                "{url}"
+            );
         }
     }
 

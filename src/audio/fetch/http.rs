@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use reqwest::{Client, Proxy, Response, StatusCode, header::LOCATION, redirect};
+use secrecy::{ExposeSecret as _, SecretString};
 use url::Url;
 
 use super::{
@@ -44,10 +45,17 @@ impl Http {
     }
 
     /// Audio from an address that a note names. Redirects are followed as long as each leads to where it may.
-    pub(super) async fn get(&self, mut url: Url) -> Result<Vec<u8>, FetchError> {
+    pub(super) async fn get(&self, url: Url) -> Result<Vec<u8>, FetchError> {
+        self.get_as(url, None).await
+    }
+
+    /// The same with a token, which nobody sees but the host that is asked first.
+    pub(super) async fn get_as(&self, mut url: Url, bearer: Option<&SecretString>) -> Result<Vec<u8>, FetchError> {
+        let origin = url.origin();
         for _ in 0..=self.redirects_max {
             self.allowed.check(&url)?;
-            let response = self.request(url.clone()).await?;
+            let bearer = bearer.filter(|_| url.origin() == origin);
+            let response = self.request(url.clone(), bearer).await?;
             match redirect_target(&url, &response)? {
                 Some(next) => url = next,
                 None => return self.body(response).await,
@@ -58,12 +66,22 @@ impl Http {
 
     /// Audio from a signed address in the operator's own store, which has no reason to redirect.
     pub(super) async fn get_object(&self, signed: Url) -> Result<Vec<u8>, FetchError> {
-        let response = self.request(signed).await?;
+        let response = self.request(signed, None).await?;
         self.body(response).await
     }
 
-    async fn request(&self, url: Url) -> Result<Response, FetchError> {
-        self.client.get(url).send().await.map_err(|error| self.failed(&error))
+    /// Writes to a signed address in the operator's own store.
+    pub(super) async fn put_object(&self, signed: Url, bytes: Vec<u8>) -> Result<(), FetchError> {
+        let response = self.client.put(signed).body(bytes).send().await.map_err(|error| self.failed(&error))?;
+        judge(response.status())
+    }
+
+    async fn request(&self, url: Url, bearer: Option<&SecretString>) -> Result<Response, FetchError> {
+        let mut request = self.client.get(url);
+        if let Some(token) = bearer {
+            request = request.bearer_auth(token.expose_secret());
+        }
+        request.send().await.map_err(|error| self.failed(&error))
     }
 
     async fn body(&self, mut response: Response) -> Result<Vec<u8>, FetchError> {

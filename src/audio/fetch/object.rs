@@ -33,8 +33,19 @@ impl Store {
         })
     }
 
-    /// A signed address that anybody could use for a few minutes: it must never be shown.
+    /// A signed address to read from, that anybody could use for a few minutes: it must never be shown.
     pub(super) fn address(&self, bucket: &str, key: &str) -> Result<Url, FetchError> {
+        let bucket = self.bucket(bucket, key)?;
+        Self::inside(bucket, bucket.get_object(Some(&self.credentials), key).sign(SIGNATURE_HOLDS))
+    }
+
+    /// The same to write to.
+    pub(super) fn address_to_write(&self, bucket: &str, key: &str) -> Result<Url, FetchError> {
+        let bucket = self.bucket(bucket, key)?;
+        Self::inside(bucket, bucket.put_object(Some(&self.credentials), key).sign(SIGNATURE_HOLDS))
+    }
+
+    fn bucket(&self, bucket: &str, key: &str) -> Result<&Bucket, FetchError> {
         let Some(bucket) = self.buckets.iter().find(|allowed| allowed.name() == bucket) else {
             return Err(FetchError::Forbidden { why: "its bucket is not one of fetch.object_store.buckets" });
         };
@@ -42,11 +53,15 @@ impl Store {
         if key.split('/').any(|part| part.is_empty() || part == "." || part == "..") {
             return Err(FetchError::Forbidden { why: "its key is no key of an object" });
         }
-        let url = bucket.get_object(Some(&self.credentials), key).sign(SIGNATURE_HOLDS);
-        if !url.as_str().starts_with(bucket.base_url().as_str()) {
-            return Err(FetchError::Forbidden { why: "its key is no key of an object" });
+        Ok(bucket)
+    }
+
+    fn inside(bucket: &Bucket, url: Url) -> Result<Url, FetchError> {
+        if url.as_str().starts_with(bucket.base_url().as_str()) {
+            Ok(url)
+        } else {
+            Err(FetchError::Forbidden { why: "its key is no key of an object" })
         }
-        Ok(url)
     }
 }
 
