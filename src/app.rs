@@ -12,7 +12,7 @@ use crate::{
     config::{Config, SecretError},
     gateway::{
         Gateway,
-        channels::{self, Channels},
+        channels::{self, Channels, collector::Collector, intake::Intake},
     },
     ledger::{Ledger, LedgerError},
     models::{ModelError, Store},
@@ -49,8 +49,9 @@ pub async fn serve(mut config: Config, roles: &[Role], shutdown: Shutdown) -> Re
     let stages = if roles.contains(&Role::Worker) { Some(stages(&config)?) } else { None };
     let ledger = if stages.is_some() { open_ledger(&config).await? } else { Ledger::none() };
     let broker = open_broker(&config).await?;
+    let collector = collector(&config, &channels, &recordings, &broker).await?;
     let gateway = Gateway::new(&config.http, recordings, channels, Arc::clone(&broker), figures)?;
-    let http = run_http(&config, roles, gateway, listener, shutdown.clone());
+    let http = run_http(&config, roles, gateway, collector, listener, shutdown.clone());
 
     if let Some(stages) = stages {
         tracing::info!(slots = stages.pool.slots(), model = config.asr.model, "working on notes");
@@ -58,7 +59,7 @@ pub async fn serve(mut config: Config, roles: &[Role], shutdown: Shutdown) -> Re
     }
     shutdown.requested().await;
     // Readiness can still be asked for while notes are finished; now nothing is left to ask about.
-    if let Ok(Err(error)) = http.await {
+    if let Err(error) = http.await {
         tracing::warn!(%error, "the HTTP listener did not end in order");
     }
     broker.close().await;
@@ -93,9 +94,10 @@ fn run_http(
     config: &Config,
     roles: &[Role],
     gateway: Gateway,
+    collector: Option<Collector>,
     listener: TcpListener,
     shutdown: Shutdown,
-) -> JoinHandle<std::io::Result<()>> {
+) -> JoinHandle<()> {
     let accept_notes = roles.contains(&Role::Gateway);
     let address = listener.local_addr().map_or_else(|_| config.http.listen.to_string(), |a| a.to_string());
     if accept_notes && config.http.tokens.is_empty() {
@@ -106,10 +108,9 @@ fn run_http(
     tokio::spawn(async move {
         if accept_notes {
             let (beside, until) = (gateway.clone(), shutdown.clone());
-            let (served, ()) = tokio::join!(gateway.serve(listener, true, shutdown), beside.run(until));
-            served
+            tokio::join!(gateway.serve(listener, true, shutdown), beside.run(collector, until));
         } else {
-            gateway.serve(listener, false, shutdown).await
+            gateway.serve(listener, false, shutdown).await;
         }
     })
 }
@@ -118,6 +119,22 @@ fn run_http(
 fn open_channels(config: &Config, roles: &[Role]) -> Result<Channels, StartError> {
     let configs = if roles.contains(&Role::Gateway) { config.channels.as_slice() } else { &[] };
     Ok(Channels::open(configs, &config.fetch)?)
+}
+
+/// What fetches announced audio, where channels announce any. Its queue is there before the first channel is answered.
+async fn collector(
+    config: &Config,
+    channels: &Channels,
+    recordings: &Arc<Recordings>,
+    broker: &Arc<dyn Broker>,
+) -> Result<Option<Collector>, StartError> {
+    if channels.is_empty() {
+        return Ok(None);
+    }
+    Intake::declare(broker).await?;
+    let (retry, tenants) = (config.http.media_retry.clone(), config.tenants.clone());
+    let (broker, recordings, name) = (Arc::clone(broker), Arc::clone(recordings), host_name());
+    Ok(Some(Collector::new(broker, recordings, channels.clone(), retry, tenants, name)))
 }
 
 /// Everything that a note passes through, ready to work: the model is loaded, the playbook learnt.

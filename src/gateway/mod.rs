@@ -3,11 +3,13 @@
 //! * [`health`]: `/livez`, `/readyz`, `/metrics`.
 //! * [`upload`]: `POST /v1/notes`.
 //! * [`auth`]: who may upload for whom.
+//! * `server`: connections, and how long each may take.
 //! * [`channels`]: `/v1/channels/<name>`, and platforms that have to be asked.
 
 pub mod auth;
 pub mod channels;
 pub mod health;
+mod server;
 pub mod upload;
 
 use std::{
@@ -28,9 +30,9 @@ use tokio::net::TcpListener;
 
 use self::{
     auth::{TokenConfig, Tokens},
-    channels::{Channels, intake::Intake, webhook},
+    channels::{Channels, collector::Collector, intake::Intake, webhook},
 };
-use crate::{broker::Broker, config::SecretError, recordings::Recordings, shutdown::Shutdown};
+use crate::{broker::Broker, config::SecretError, recordings::Recordings, retry::RetryPolicy, shutdown::Shutdown};
 
 /// The HTTP listener.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -47,6 +49,16 @@ pub struct Config {
     pub webhook_bytes_max: usize,
     /// Milliseconds within which a webhook's notes have to be safe; otherwise the platform is asked to send it again.
     pub webhook_ms_max: u32,
+    /// How often and when the audio of a note that came through a channel is fetched again.
+    pub media_retry: RetryPolicy,
+    /// Connections at a time; others wait.
+    pub connections_max: u16,
+    /// Seconds for the head of a request to come, or for the next request on an open connection.
+    pub header_s_max: u32,
+    /// Seconds that a request's body may pause.
+    pub body_pause_s_max: u32,
+    /// Seconds for a request's body to come.
+    pub body_s_max: u32,
 }
 
 impl Default for Config {
@@ -57,6 +69,12 @@ impl Default for Config {
             upload_bytes_max: 25 * 1024 * 1024,
             webhook_bytes_max: 4 * 1024 * 1024,
             webhook_ms_max: 900,
+            // Six hours: platforms have outages, and keep what they announced for days.
+            media_retry: RetryPolicy { attempts_max: 20, first_delay_s: 2.0, factor: 3.0, delay_s_max: 1800.0 },
+            connections_max: 1024,
+            header_s_max: 10,
+            body_pause_s_max: 10,
+            body_s_max: 300,
         }
     }
 }
@@ -94,11 +112,16 @@ impl Gateway {
         Ok(Self { broker, tokens, figures, config: Arc::new(config.clone()), recordings, channels, intake })
     }
 
-    /// What the role of a gateway does besides answering requests, until shutdown is requested: asks the platforms
-    /// that have to be asked, and removes old recordings.
-    pub async fn run(self, shutdown: Shutdown) {
+    /// What the role of a gateway does besides answering requests, until shutdown is requested: fetches announced
+    /// audio, asks the platforms that have to be asked, and removes old recordings.
+    pub async fn run(self, collector: Option<Collector>, shutdown: Shutdown) {
         let listening = self.channels.iter().map(|own| own.platform.listen(own, &self.intake, &shutdown));
-        tokio::join!(join_all(listening), self.recordings.keep_swept(&shutdown));
+        let collecting = async {
+            if let Some(collector) = collector {
+                collector.run(&shutdown).await;
+            }
+        };
+        tokio::join!(collecting, join_all(listening), self.recordings.keep_swept(&shutdown));
     }
 
     fn router(self, accept_notes: bool) -> Router {
@@ -116,11 +139,8 @@ impl Gateway {
     }
 
     /// Serves until shutdown is requested, then lets requests that began come to their end.
-    ///
-    /// # Errors
-    /// If the operating system takes the listener away.
-    pub async fn serve(self, listener: TcpListener, accept_notes: bool, shutdown: Shutdown) -> std::io::Result<()> {
-        let stopped = async move { shutdown.requested().await };
-        axum::serve(listener, self.router(accept_notes)).with_graceful_shutdown(stopped).await
+    pub async fn serve(self, listener: TcpListener, accept_notes: bool, shutdown: Shutdown) {
+        let config = Arc::clone(&self.config);
+        server::serve(listener, self.router(accept_notes), &config, shutdown).await;
     }
 }

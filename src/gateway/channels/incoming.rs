@@ -9,10 +9,10 @@ use sha2::{Digest, Sha256};
 use url::Url;
 use uuid::Uuid;
 
-use super::{MediaError, OpenChannel};
+use super::MediaError;
 use crate::{
     hex::{hex, unhex},
-    note::{AudioSource, Channel, NoteId, Priority, VoiceNote},
+    note::{AudioSource, Channel, NoteId, Priority, Tenant, VoiceNote},
     private::Private,
 };
 
@@ -127,19 +127,19 @@ impl Incoming {
         }
     }
 
-    /// The id that its note will have.
+    /// The id that its note will have; `channel` where it names none itself.
     #[must_use]
-    pub fn note_id(&self, own: &OpenChannel) -> NoteId {
-        NoteId::of(&own.tenant, self.channel.as_ref().unwrap_or(&own.channel), &self.message_id)
+    pub fn note_id(&self, tenant: &Tenant, channel: &Channel) -> NoteId {
+        NoteId::of(tenant, self.channel.as_ref().unwrap_or(channel), &self.message_id)
     }
 
     /// The note, now that its audio is known to be at `audio`.
     #[must_use]
-    pub fn into_note(self, own: &OpenChannel, audio: AudioSource) -> VoiceNote {
-        let channel = self.channel.unwrap_or_else(|| own.channel.clone());
+    pub fn into_note(self, tenant: Tenant, channel: Channel, audio: AudioSource) -> VoiceNote {
+        let channel = self.channel.unwrap_or(channel);
         VoiceNote {
-            sender: self.sender.map(|sender| pseudonym(own, &channel, &sender)),
-            tenant: own.tenant.clone(),
+            sender: self.sender.map(|sender| pseudonym(&tenant, &channel, &sender)),
+            tenant,
             channel,
             message_id: self.message_id,
             conversation: self.conversation,
@@ -154,10 +154,9 @@ impl Incoming {
 }
 
 /// The same for the same person at the same tenant and channel, and at no other.
-fn pseudonym(own: &OpenChannel, channel: &Channel, sender: &Private) -> Private {
-    let scope = format!("{}:{channel}:", own.tenant);
-    let person = Uuid::new_v5(&Uuid::new_v5(&Uuid::NAMESPACE_OID, scope.as_bytes()), sender.expose().as_bytes());
-    Private::new(format!("c:{}", person.simple()))
+fn pseudonym(tenant: &Tenant, channel: &Channel, sender: &Private) -> Private {
+    let scope = Uuid::new_v5(&Uuid::NAMESPACE_OID, format!("{tenant}:{channel}").as_bytes());
+    Private::new(format!("c:{}", Uuid::new_v5(&scope, sender.expose().as_bytes()).simple()))
 }
 
 impl Remote {

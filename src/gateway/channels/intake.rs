@@ -1,4 +1,8 @@
-//! Owns the one way in for all channels: from what a platform says to a note on the queue whose audio is kept.
+//! Owns the one way in for all channels: from what a platform says to a message that is safe on a queue.
+//!
+//! Audio that came with its message is kept at once, and the note goes to the workers. Audio that lies with the
+//! platform takes its time to be fetched, and the platform wants to be answered within a second: such a note goes to a
+//! queue of the intake's own first, and [`super::collector`] takes it from there.
 
 use std::{
     collections::{HashSet, VecDeque},
@@ -7,19 +11,44 @@ use std::{
 
 use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
+use serde::{Deserialize, Serialize};
 
-use super::{Incoming, Media, MediaError, OpenChannel, Parsed};
+use super::{ChannelName, Incoming, Media, OpenChannel, Parsed};
 use crate::{
-    broker::{Broker, BrokerError, Exchange},
+    broker::{Broker, BrokerError, Exchange, Message, ResultQueue},
     event::envelope::{Received, received_message},
-    note::{AudioSource, NoteId},
+    note::{AudioSource, Channel, NoteId, Tenant, VoiceNote},
     recordings::{RecordingError, Recordings},
 };
 
 /// Notes of one request that are worked on at a time.
-const CONCURRENT: usize = 16;
-/// Notes that are remembered as taken, so that a platform that repeats itself costs little.
+const CONCURRENT: usize = 32;
+/// Notes that are remembered, so that a platform that repeats itself costs little.
 const REMEMBERED: usize = 10_000;
+/// The type of events that tell of a note whose audio is not here yet; between gateways only, and no part of the
+/// contract.
+const ANNOUNCED: &str = "de.sprachpost.internal.voice-note.announced";
+
+/// The queue of notes whose audio has to be fetched.
+pub(super) fn queue() -> ResultQueue {
+    ResultQueue { name: "intake".to_owned(), patterns: vec!["announced.#".to_owned()] }
+}
+
+/// A note whose audio is not here yet, as it waits on the queue.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub(super) struct Waiting {
+    /// The channel as it is configured: it knows how to fetch.
+    pub name: ChannelName,
+    pub tenant: Tenant,
+    pub channel: Channel,
+    pub incoming: Incoming,
+}
+
+impl Waiting {
+    pub(super) fn into_note(self, audio: AudioSource) -> VoiceNote {
+        self.incoming.into_note(self.tenant, self.channel, audio)
+    }
+}
 
 /// Takes notes in. One serves the whole process; clones share everything.
 #[derive(Clone)]
@@ -41,60 +70,79 @@ impl Intake {
         Self { broker, recordings, taken: Arc::default() }
     }
 
+    /// Makes the queue where it is missing. Without it, nothing that is accepted would be safe.
+    ///
+    /// # Errors
+    /// If the broker does not make it.
+    pub async fn declare(broker: &Arc<dyn Broker>) -> Result<(), BrokerError> {
+        broker.declare_results(&queue()).await
+    }
+
     /// Takes everything in that a platform told of at once. When this returns well, all of it is safe and the platform
     /// may forget it; otherwise the platform has to tell again, and what was taken already is then not taken twice.
     ///
     /// # Errors
     /// [`NotTaken`] with what stopped the first note that was not taken.
-    pub async fn accept(&self, own: &Arc<OpenChannel>, parsed: Parsed) -> Result<(), NotTaken> {
-        count(own, "ignored", parsed.ignored);
-        count(own, "unreadable", parsed.unreadable);
+    pub async fn accept(&self, own: &OpenChannel, parsed: Parsed) -> Result<(), NotTaken> {
+        let name = own.name.as_str();
+        count(name, "ignored", parsed.ignored);
+        count(name, "unreadable", parsed.unreadable);
         if parsed.unreadable > 0 {
-            tracing::warn!(channel = %own.name, messages = parsed.unreadable, "voice notes could not be read");
+            tracing::warn!(channel = name, messages = parsed.unreadable, "voice notes could not be read");
         }
         let take = |incoming| self.accept_one(own, incoming);
         stream::iter(parsed.notes).map(Ok).try_for_each_concurrent(CONCURRENT, take).await
     }
 
-    async fn accept_one(&self, own: &Arc<OpenChannel>, incoming: Incoming) -> Result<(), NotTaken> {
-        let id = incoming.note_id(own);
+    async fn accept_one(&self, own: &OpenChannel, incoming: Incoming) -> Result<(), NotTaken> {
+        let id = incoming.note_id(&own.tenant, &own.channel);
         if self.taken.holds(id) {
-            count(own, "repeated", 1);
+            count(own.name.as_str(), "repeated", 1);
             return Ok(());
         }
-        let audio = match &incoming.media {
-            Media::Inline(bytes) => self.recordings.put(&bytes.0).await?,
-            Media::Remote(remote) => self.recordings.put(&own.platform.fetch(remote).await?).await?,
-        };
-        self.queue(own, incoming, audio).await?;
+        let (name, tenant, channel) = (own.name.clone(), own.tenant.clone(), own.channel.clone());
+        if let Media::Inline(audio) = &incoming.media {
+            let audio = self.recordings.put(&audio.0).await?;
+            self.broker.publish(Exchange::Notes, &note_message(incoming.into_note(tenant, channel, audio))).await?;
+        } else {
+            let waiting = Waiting { name, tenant, channel, incoming };
+            self.broker.publish(Exchange::Results, &waiting_message(&waiting, id)).await?;
+        }
         self.taken.remember(id);
-        count(own, "taken", 1);
-        tracing::info!(note_id = %id, channel = %own.name, "note received and queued");
-        Ok(())
-    }
-
-    async fn queue(&self, own: &OpenChannel, incoming: Incoming, audio: AudioSource) -> Result<(), NotTaken> {
-        let received = Received { note: incoming.into_note(own, audio), traceparent: None };
-        self.broker.publish(Exchange::Notes, &received_message(&received, Timestamp::now())).await?;
+        count(own.name.as_str(), "taken", 1);
+        tracing::info!(note_id = %id, channel = %own.name, "note received");
         Ok(())
     }
 }
 
-fn count(own: &OpenChannel, result: &'static str, messages: usize) {
-    metrics::counter!("sprachpost_channel_messages_total", "channel" => own.name.to_string(), "result" => result)
+/// The message that hands a note to the workers.
+pub(super) fn note_message(note: VoiceNote) -> Message {
+    received_message(&Received { note, traceparent: None }, Timestamp::now())
+}
+
+fn waiting_message(waiting: &Waiting, id: NoteId) -> Message {
+    let body = serde_json::to_vec(waiting).expect("it has string keys only, and audio in memory never waits");
+    let key = format!("announced.{}.{}", waiting.tenant, waiting.channel);
+    let mut message = Message::event(id.event_id(ANNOUNCED), id.to_string(), key, body);
+    message.content_type = Some("application/json".to_owned());
+    message
+}
+
+pub(super) fn count(channel: &str, result: &'static str, messages: usize) {
+    metrics::counter!("sprachpost_channel_messages_total", "channel" => channel.to_owned(), "result" => result)
         .increment(messages as u64);
 }
 
 /// The notes that were taken last.
 #[derive(Debug, Default)]
-struct Taken(Mutex<(HashSet<NoteId>, VecDeque<NoteId>)>);
+pub(super) struct Taken(Mutex<(HashSet<NoteId>, VecDeque<NoteId>)>);
 
 impl Taken {
-    fn holds(&self, id: NoteId) -> bool {
+    pub(super) fn holds(&self, id: NoteId) -> bool {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).0.contains(&id)
     }
 
-    fn remember(&self, id: NoteId) {
+    pub(super) fn remember(&self, id: NoteId) {
         let mut taken = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         let (ids, order) = &mut *taken;
         if ids.insert(id) {
@@ -115,8 +163,6 @@ pub enum NotTaken {
     Queue(#[from] BrokerError),
     #[error("a note's audio could not be kept")]
     Recording(#[from] RecordingError),
-    #[error("a note's audio could not be fetched")]
-    Media(#[from] MediaError),
     #[error("notes were not taken within {limit_ms} ms")]
     TooSlow { limit_ms: u32 },
 }

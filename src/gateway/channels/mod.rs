@@ -3,10 +3,13 @@
 //! ```text
 //! POST /v1/channels/<name> ─► verify the raw body ─► parse ─► intake: store or queue, confirmed ─► 200
 //!                              Platform::verify       Platform::parse        (anything less: 503)
+//! the intake's queue ─► fetch the audio ─► keep it ─► received event ─► workers
+//!                        Platform::fetch, again and again
 //! ```
 //!
 //! * [`incoming`]: what a platform says about a voice note, before its audio is there.
 //! * [`intake`]: the one way in for all channels, whether they are told or have to ask.
+//! * [`collector`]: fetches what was announced, off the intake's durable queue.
 //! * [`webhook`]: the HTTP side.
 //! * [`signature`]: secrets, compared in constant time.
 //! * [`whatsapp`], [`messenger`], [`telegram`]: the platforms; [`meta`] is what the first two share.
@@ -14,6 +17,7 @@
 //! To add one: a file with its `Config` and its [`Platform`], a variant of [`Kind`], its documented payloads as fixtures
 //! in `tests/fixtures/channels`.
 
+pub mod collector;
 pub mod incoming;
 pub mod intake;
 pub mod messenger;
