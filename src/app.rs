@@ -68,7 +68,7 @@ pub async fn serve(mut config: Config, roles: &[Role], shutdown: Shutdown) -> Re
 }
 
 /// The place for recordings; what is kept in a folder, workers have to be able to fetch.
-fn open_recordings(config: &mut Config) -> Result<Arc<Recordings>, StartError> {
+pub fn open_recordings(config: &mut Config) -> Result<Arc<Recordings>, StartError> {
     let fetcher = Arc::new(Fetcher::new(&config.fetch)?);
     let recordings = Recordings::open(&config.recordings, config.fetch.inline_bytes_max, &fetcher)?;
     config.fetch.file_roots.extend(recordings.folder().map(Path::to_owned));

@@ -21,6 +21,7 @@ pub mod worker;
 // Where notes come from and results go.
 pub mod broker;
 pub mod gateway;
+pub mod import;
 pub mod recordings;
 
 // What people do with notes that were given up on.

@@ -5,6 +5,7 @@ mod bench;
 mod config;
 mod contract;
 mod dead_letters;
+mod import;
 mod letter_table;
 mod listen;
 pub mod models;
@@ -48,6 +49,8 @@ enum Command {
     Serve(serve::Arguments),
     /// Put audio files on the queue as voice notes.
     Submit(submit::Arguments),
+    /// Put a folder of recordings, or an exported chat, on the queue.
+    Import(import::Arguments),
     /// Print results as they are published.
     Listen(listen::Arguments),
     /// Look at notes that were given up on, and replay or discard them.
@@ -105,6 +108,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Process(arguments) => process::run(arguments, config).await,
             Command::Serve(arguments) => serve::run(arguments, config).await,
             Command::Submit(arguments) => submit::run(arguments, config).await,
+            Command::Import(arguments) => import::run(arguments, config).await,
             Command::Listen(arguments) => listen::run(arguments, config).await,
             Command::DeadLetters(arguments) => dead_letters::run(arguments, config).await,
             Command::Bench(arguments) => bench::run(arguments, config).await,

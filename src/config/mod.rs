@@ -17,7 +17,7 @@ pub use self::{
     secret::{Secret, SecretError},
 };
 use crate::{
-    asr, audio, broker, gateway, ledger, models, recordings, telemetry, tenants::Tenants, understanding, worker,
+    asr, audio, broker, gateway, import, ledger, models, recordings, telemetry, tenants::Tenants, understanding, worker,
 };
 
 /// All settings. Every one has a default; an empty file is a valid configuration.
@@ -30,6 +30,8 @@ pub struct Config {
     pub ledger: ledger::Config,
     /// The HTTP listener.
     pub http: gateway::Config,
+    /// Importing recordings from folders and chat exports.
+    pub import: import::Config,
     /// Messenger platforms that hand notes to the gateway.
     pub channels: Vec<gateway::channels::ChannelConfig>,
     /// Where audio is kept that came from outside.
@@ -61,11 +63,12 @@ pub struct PlaybookConfig {
 }
 
 /// Paths of all settings that are secrets: what the environment sets there is kept as a reference to the variable.
-const SECRETS: [&[&str]; 4] = [
+const SECRETS: [&[&str]; 5] = [
     &["broker", "url"],
     &["ledger", "url"],
     &["fetch", "object_store", "access_key"],
     &["fetch", "object_store", "secret_key"],
+    &["import", "pseudonym_key"],
 ];
 
 impl Config {

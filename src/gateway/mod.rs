@@ -2,6 +2,7 @@
 //!
 //! * [`health`]: `/livez`, `/readyz`, `/metrics`.
 //! * [`upload`]: `POST /v1/notes`.
+//! * [`uploads`]: `/v1/uploads`, for long notes in pieces.
 //! * [`auth`]: who may upload for whom.
 //! * `server`: connections, and how long each may take.
 //! * [`channels`]: `/v1/channels/<name>`, and platforms that have to be asked.
@@ -11,6 +12,7 @@ pub mod channels;
 pub mod health;
 mod server;
 pub mod upload;
+pub mod uploads;
 
 use std::{
     net::{Ipv4Addr, SocketAddr},
@@ -20,7 +22,7 @@ use std::{
 use axum::{
     Router,
     extract::DefaultBodyLimit,
-    routing::{get, post},
+    routing::{get, patch, post},
 };
 use futures_util::future::join_all;
 use metrics_exporter_prometheus::PrometheusHandle;
@@ -31,6 +33,7 @@ use tokio::net::TcpListener;
 use self::{
     auth::{TokenConfig, Tokens},
     channels::{Channels, collector::Collector, intake::Intake, webhook},
+    uploads::Uploads,
 };
 use crate::{broker::Broker, config::SecretError, recordings::Recordings, retry::RetryPolicy, shutdown::Shutdown};
 
@@ -45,6 +48,8 @@ pub struct Config {
     pub tokens: Vec<TokenConfig>,
     /// Largest upload, in bytes.
     pub upload_bytes_max: usize,
+    /// Long notes in pieces.
+    pub uploads: uploads::Config,
     /// Largest webhook of a channel, in bytes. Meta sends up to 3 MB at a time.
     pub webhook_bytes_max: usize,
     /// Milliseconds within which a webhook's notes have to be safe; otherwise the platform is asked to send it again.
@@ -67,6 +72,7 @@ impl Default for Config {
             listen: (Ipv4Addr::LOCALHOST, 8480).into(),
             tokens: vec![],
             upload_bytes_max: 25 * 1024 * 1024,
+            uploads: uploads::Config::default(),
             webhook_bytes_max: 4 * 1024 * 1024,
             webhook_ms_max: 900,
             // Six hours: platforms have outages, and keep what they announced for days.
@@ -87,6 +93,7 @@ pub struct Gateway {
     figures: Option<PrometheusHandle>,
     config: Arc<Config>,
     recordings: Arc<Recordings>,
+    uploads: Arc<Uploads>,
     channels: Channels,
     intake: Intake,
 }
@@ -109,11 +116,13 @@ impl Gateway {
     ) -> Result<Self, SecretError> {
         let tokens = Arc::new(Tokens::read(&config.tokens)?);
         let intake = Intake::new(Arc::clone(&broker), Arc::clone(&recordings));
-        Ok(Self { broker, tokens, figures, config: Arc::new(config.clone()), recordings, channels, intake })
+        let uploads = Arc::new(Uploads::new(&config.uploads));
+        let config = Arc::new(config.clone());
+        Ok(Self { broker, tokens, figures, config, recordings, uploads, channels, intake })
     }
 
     /// What the role of a gateway does besides answering requests, until shutdown is requested: fetches announced
-    /// audio, asks the platforms that have to be asked, and removes old recordings.
+    /// audio, asks the platforms that have to be asked, removes old recordings, and looks after unfinished uploads.
     pub async fn run(self, collector: Option<Collector>, shutdown: Shutdown) {
         let listening = self.channels.iter().map(|own| own.platform.listen(own, &self.intake, &shutdown));
         let collecting = async {
@@ -121,7 +130,8 @@ impl Gateway {
                 collector.run(&shutdown).await;
             }
         };
-        tokio::join!(collecting, join_all(listening), self.recordings.keep_swept(&shutdown));
+        let (recordings, uploads) = (self.recordings.keep_swept(&shutdown), Uploads::keep(&self, &shutdown));
+        tokio::join!(collecting, join_all(listening), recordings, uploads);
     }
 
     fn router(self, accept_notes: bool) -> Router {
@@ -132,6 +142,9 @@ impl Gateway {
         if accept_notes {
             let limit = DefaultBodyLimit::max(self.config.upload_bytes_max);
             router = router.route("/v1/notes", post(upload::post_note).layer(limit));
+            let upload = patch(uploads::append).head(uploads::status).delete(uploads::remove).post(uploads::overridden);
+            router = router.route("/v1/uploads", post(uploads::create).options(uploads::about));
+            router = router.route("/v1/uploads/{id}", upload);
             let webhooks = get(webhook::challenge).post(webhook::receive);
             router = router.route("/v1/channels/{name}", webhooks);
         }

@@ -12,7 +12,7 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 use super::Gateway;
@@ -26,12 +26,12 @@ use crate::{
 };
 
 /// What an upload may say about its note.
-#[derive(Debug, Default, Deserialize)]
+#[derive(Debug, Clone, Default, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct Fields {
-    tenant: Option<Tenant>,
+pub(super) struct Fields {
+    pub tenant: Option<Tenant>,
     channel: Option<Channel>,
-    message_id: Option<String>,
+    pub message_id: Option<String>,
     conversation: Option<Private>,
     ticket: Option<String>,
     sender: Option<Private>,
@@ -56,14 +56,28 @@ async fn accept(gateway: &Gateway, request: Request) -> Result<NoteId, Refusal> 
     let traceparent = header(request.headers(), TRACEPARENT);
     let (fields, audio) = read(request).await?;
 
-    let tenant = fields.tenant.clone().or_else(|| tenants.first().cloned()).ok_or(Refusal::Forbidden)?;
-    if !tenants.contains(&tenant) {
-        return Err(Refusal::Forbidden);
-    }
+    let tenant = tenant(&fields, tenants)?;
     if audio.is_empty() {
         return Err(Refusal::Unreadable("the request holds no audio".to_owned()));
     }
-    let note = note(fields, tenant, &audio, gateway).await?;
+    queue(gateway, fields, tenant, &audio, traceparent).await
+}
+
+/// The tenant that an upload is for, where the token is good for it.
+pub(super) fn tenant(fields: &Fields, tenants: &[Tenant]) -> Result<Tenant, Refusal> {
+    let tenant = fields.tenant.as_ref().or(tenants.first()).ok_or(Refusal::Forbidden)?;
+    if tenants.contains(tenant) { Ok(tenant.clone()) } else { Err(Refusal::Forbidden) }
+}
+
+/// Keeps the audio and queues the note: when this returns, both are safe.
+pub(super) async fn queue(
+    gateway: &Gateway,
+    fields: Fields,
+    tenant: Tenant,
+    audio: &[u8],
+    traceparent: Option<String>,
+) -> Result<NoteId, Refusal> {
+    let note = note(fields, tenant, audio, gateway).await?;
     let id = note.id();
     let message = received_message(&Received { note, traceparent }, Timestamp::now());
     gateway.broker.publish(Exchange::Notes, &message).await.map_err(Refusal::NotQueued)?;
@@ -103,7 +117,7 @@ async fn read_form(mut form: Multipart) -> Result<(Fields, Bytes), Refusal> {
 
 /// The same audio for the same tenant and channel is the same note unless the client names it itself, so that an
 /// upload that is repeated after a lost answer is not a second note.
-async fn note(fields: Fields, tenant: Tenant, audio: &Bytes, gateway: &Gateway) -> Result<VoiceNote, Refusal> {
+async fn note(fields: Fields, tenant: Tenant, audio: &[u8], gateway: &Gateway) -> Result<VoiceNote, Refusal> {
     let digest = hex(&Sha256::digest(audio));
     Ok(VoiceNote {
         tenant,
@@ -126,7 +140,7 @@ fn header(headers: &HeaderMap, name: &str) -> Option<String> {
 
 /// Why an upload was not queued.
 #[derive(Debug, thiserror::Error)]
-enum Refusal {
+pub(super) enum Refusal {
     #[error("a valid bearer token is needed: configure one under http.tokens")]
     Unauthorized,
     #[error("the token is not good for this tenant")]
