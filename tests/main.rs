@@ -18,6 +18,7 @@ mod ledger;
 mod models;
 mod ops;
 mod pipeline;
+mod platforms;
 mod support;
 mod told;
 mod understanding;

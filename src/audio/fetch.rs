@@ -19,7 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-pub use self::web::{Sites, Web};
+pub use self::web::{Credential, Sites, Web};
 use self::{address::Allowed, file::Roots, http::Http, object::Store};
 use crate::{
     config::{Secret, SecretError},

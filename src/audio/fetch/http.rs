@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use reqwest::{Client, Proxy, Response, StatusCode, header::LOCATION, redirect};
-use secrecy::{ExposeSecret as _, SecretString};
+use secrecy::ExposeSecret as _;
 use url::Url;
 
 use super::{
     Config, FetchError, SetupError,
     address::{Allowed, forbidden_address},
+    web::Credential,
 };
 
 pub(super) struct Http {
@@ -50,12 +51,12 @@ impl Http {
     }
 
     /// The same with a token, which nobody sees but the host that is asked first.
-    pub(super) async fn get_as(&self, mut url: Url, bearer: Option<&SecretString>) -> Result<Vec<u8>, FetchError> {
+    pub(super) async fn get_as(&self, mut url: Url, credential: Option<Credential<'_>>) -> Result<Vec<u8>, FetchError> {
         let origin = url.origin();
         for _ in 0..=self.redirects_max {
             self.allowed.check(&url)?;
-            let bearer = bearer.filter(|_| url.origin() == origin);
-            let response = self.request(url.clone(), bearer).await?;
+            let credential = credential.filter(|_| url.origin() == origin);
+            let response = self.request(url.clone(), credential).await?;
             match redirect_target(&url, &response)? {
                 Some(next) => url = next,
                 None => return self.body(response).await,
@@ -76,11 +77,13 @@ impl Http {
         judge(response.status())
     }
 
-    async fn request(&self, url: Url, bearer: Option<&SecretString>) -> Result<Response, FetchError> {
+    async fn request(&self, url: Url, credential: Option<Credential<'_>>) -> Result<Response, FetchError> {
         let mut request = self.client.get(url);
-        if let Some(token) = bearer {
-            request = request.bearer_auth(token.expose_secret());
-        }
+        request = match credential {
+            Some(Credential::Bearer(token)) => request.bearer_auth(token.expose_secret()),
+            Some(Credential::Header(name, value)) => request.header(name, value.expose_secret()),
+            None => request,
+        };
         request.send().await.map_err(|error| self.failed(&error))
     }
 

@@ -17,6 +17,15 @@ pub struct Sites {
     pub media_hosts: Vec<String>,
 }
 
+/// What shows a server who asks. Nobody sees it but the host that is asked first.
+#[derive(Debug, Clone, Copy)]
+pub enum Credential<'a> {
+    /// `Authorization: Bearer …`.
+    Bearer(&'a SecretString),
+    /// A header of the server's own.
+    Header(&'static str, &'a SecretString),
+}
+
 /// Fetches from [`Sites`] and nowhere else.
 pub struct Web {
     http: Http,
@@ -49,9 +58,21 @@ impl Web {
     /// # Errors
     /// [`FetchError`]; its text repeats nothing of the address.
     pub async fn get(&self, url: Url, bearer: Option<&SecretString>) -> Result<Vec<u8>, FetchError> {
+        self.get_as(url, bearer.map(Credential::Bearer)).await
+    }
+
+    /// The same with any credential.
+    ///
+    /// # Errors
+    /// As [`Web::get`].
+    pub async fn get_with(&self, url: Url, credential: Credential<'_>) -> Result<Vec<u8>, FetchError> {
+        self.get_as(url, Some(credential)).await
+    }
+
+    async fn get_as(&self, url: Url, credential: Option<Credential<'_>>) -> Result<Vec<u8>, FetchError> {
         let limit = Duration::from_secs(self.total_s_max.into());
         let timed_out = FetchError::TimedOut { limit_s: self.total_s_max };
-        tokio::time::timeout(limit, self.http.get_as(url, bearer)).await.unwrap_or(Err(timed_out))
+        tokio::time::timeout(limit, self.http.get_as(url, credential)).await.unwrap_or(Err(timed_out))
     }
 
     /// What a platform's interface says at an address; none where that is not of the shape that is wanted.

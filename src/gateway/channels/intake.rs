@@ -13,7 +13,7 @@ use futures_util::{StreamExt as _, TryStreamExt as _, stream};
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{ChannelName, Incoming, Media, OpenChannel, Parsed};
+use super::{ChannelName, Incoming, Media, MediaError, OpenChannel, Parsed};
 use crate::{
     broker::{Broker, BrokerError, Exchange, Message, ResultQueue},
     event::envelope::{Received, received_message},
@@ -163,6 +163,8 @@ pub enum NotTaken {
     Queue(#[from] BrokerError),
     #[error("a note's audio could not be kept")]
     Recording(#[from] RecordingError),
+    #[error("the platform could not be asked about a note")]
+    Asked(#[source] MediaError),
     #[error("notes were not taken within {limit_ms} ms")]
     TooSlow { limit_ms: u32 },
 }

@@ -13,19 +13,30 @@
 //! * [`webhook`]: the HTTP side.
 //! * [`signature`]: secrets, compared in constant time.
 //! * [`whatsapp`], [`messenger`], [`telegram`]: the platforms; [`meta`] is what the first two share.
+//! * [`waha`], [`threema`]: platforms that have to be asked before a webhook can be read; [`known`] is what they learnt.
+//! * [`chatwoot`], [`zammad`]: ticketing systems in which a note arrived.
+//! * [`signal`], [`matrix`]: platforms that tell nobody anything unless they are asked; [`pull`] is what they share.
 //!
 //! To add one: a file with its `Config` and its [`Platform`], a variant of [`Kind`], its documented payloads as fixtures
 //! in `tests/fixtures/channels`.
 
+pub mod chatwoot;
 pub mod collector;
 pub mod incoming;
 pub mod intake;
+mod known;
+pub mod matrix;
 pub mod messenger;
 mod meta;
+mod pull;
+pub mod signal;
 pub mod signature;
 pub mod telegram;
+pub mod threema;
+pub mod waha;
 pub mod webhook;
 pub mod whatsapp;
+pub mod zammad;
 
 use std::{collections::BTreeMap, fmt, sync::Arc};
 
@@ -72,6 +83,18 @@ pub enum Kind {
     Messenger(messenger::Config),
     /// Telegram's Bot API.
     Telegram(telegram::Config),
+    /// WAHA, a server of one's own that speaks WhatsApp's web protocol.
+    Waha(waha::Config),
+    /// A note that arrived in Chatwoot.
+    Chatwoot(chatwoot::Config),
+    /// A note that arrived in Zammad.
+    Zammad(zammad::Config),
+    /// Signal, by signal-cli-rest-api.
+    Signal(signal::Config),
+    /// Matrix, by the account of a bot.
+    Matrix(matrix::Config),
+    /// Threema Gateway, end-to-end mode.
+    Threema(threema::Config),
 }
 
 impl Kind {
@@ -82,6 +105,12 @@ impl Kind {
             Self::Whatsapp(_) => "whatsapp",
             Self::Messenger(_) => "messenger",
             Self::Telegram(_) => "telegram",
+            Self::Waha(_) => "waha",
+            Self::Chatwoot(_) => "chatwoot",
+            Self::Zammad(_) => "zammad",
+            Self::Signal(_) => "signal",
+            Self::Matrix(_) => "matrix",
+            Self::Threema(_) => "threema",
         }
     }
 
@@ -92,6 +121,12 @@ impl Kind {
             Self::Whatsapp(config) => config.secrets(),
             Self::Messenger(config) => config.secrets(),
             Self::Telegram(config) => config.secrets(),
+            Self::Waha(config) => config.secrets(),
+            Self::Chatwoot(config) => config.secrets(),
+            Self::Zammad(config) => config.secrets(),
+            Self::Signal(config) => config.secrets(),
+            Self::Matrix(config) => config.secrets(),
+            Self::Threema(config) => config.secrets(),
         }
     }
 
@@ -101,6 +136,12 @@ impl Kind {
             Self::Whatsapp(config) => Box::new(whatsapp::WhatsApp::open(config, limits)?),
             Self::Messenger(config) => Box::new(messenger::Messenger::open(config, limits)?),
             Self::Telegram(config) => Box::new(telegram::Telegram::open(config, limits)?),
+            Self::Waha(config) => Box::new(waha::Waha::open(config, limits)?),
+            Self::Chatwoot(config) => Box::new(chatwoot::Chatwoot::open(config, limits)?),
+            Self::Zammad(config) => Box::new(zammad::Zammad::open(config, limits)?),
+            Self::Signal(config) => Box::new(signal::Signal::open(config, limits)?),
+            Self::Matrix(config) => Box::new(matrix::Matrix::open(config, limits)?),
+            Self::Threema(config) => Box::new(threema::Threema::open(config, limits)?),
         })
     }
 }
@@ -114,6 +155,12 @@ pub trait Platform: Send + Sync + fmt::Debug {
     /// Every voice note in a body that was verified, and how much else it held. A part that cannot be read is no
     /// reason to refuse the others.
     fn parse(&self, body: &[u8]) -> Result<Parsed, Refused>;
+
+    /// The same, for platforms of which something has to be asked before a body says all it holds. It is given the time
+    /// that a webhook has.
+    async fn read(&self, body: &[u8]) -> Result<Parsed, NotRead> {
+        Ok(self.parse(body)?)
+    }
 
     /// The audio behind a reference that [`Platform::parse`] returned, however long ago that was.
     async fn fetch(&self, media: &Remote) -> Result<Vec<u8>, MediaError>;
@@ -233,6 +280,22 @@ impl Refused {
             Self::Stale => "stale",
             Self::Malformed => "malformed",
         }
+    }
+}
+
+/// Why a body that was verified could not be read.
+#[derive(Debug, thiserror::Error)]
+pub enum NotRead {
+    #[error(transparent)]
+    Refused(#[from] Refused),
+    /// The platform did not say what had to be known; it is to send the body again.
+    #[error("the platform could not be asked about a note")]
+    Asked(#[from] MediaError),
+}
+
+impl From<FetchError> for NotRead {
+    fn from(error: FetchError) -> Self {
+        Self::Asked(error.into())
     }
 }
 

@@ -15,7 +15,7 @@ use axum::{
 use futures_util::StreamExt as _;
 
 use super::{
-    OpenChannel, Refused,
+    NotRead, OpenChannel, Refused,
     intake::{Intake, NotTaken},
 };
 use crate::gateway::Gateway;
@@ -70,7 +70,10 @@ async fn read(headers: &HeaderMap, body: Body, bytes_max: usize) -> Result<Vec<u
 
 async fn take(own: &Arc<OpenChannel>, intake: &Intake, headers: &HeaderMap, body: &[u8]) -> Result<(), Answer> {
     own.platform.verify(headers, body).map_err(Answer::Refused)?;
-    let parsed = own.platform.parse(body).map_err(Answer::Refused)?;
+    let parsed = own.platform.read(body).await.map_err(|error| match error {
+        NotRead::Refused(refused) => Answer::Refused(refused),
+        NotRead::Asked(error) => Answer::NotTaken(NotTaken::Asked(error)),
+    })?;
     intake.accept(own, parsed).await.map_err(Answer::NotTaken)
 }
 
