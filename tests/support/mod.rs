@@ -5,6 +5,7 @@ pub mod frames;
 pub mod guarded;
 pub mod ledger;
 pub mod nonspeech;
+pub mod platforms;
 pub mod postgres;
 pub mod program;
 pub mod proxy;

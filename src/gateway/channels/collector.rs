@@ -34,6 +34,7 @@ use crate::{
 const PREFETCH: u16 = 16;
 /// From the first to the last pause before the queue is opened again.
 const REOPEN_PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
+const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// While a platform does not accept the credentials, its notes wait so long at a time …
 const CREDENTIALS_PAUSE: Duration = Duration::from_mins(1);
 /// … and so long in all: WhatsApp, for one, keeps media for 7 days.
@@ -80,7 +81,8 @@ impl Collector {
         Self { broker, recordings, channels, retry, tenants, name, done, locked_out }
     }
 
-    /// Works until shutdown is requested, then finishes what it has begun: fetching has limits of its own.
+    /// Works until shutdown is requested, then finishes what it has begun, as far as that takes no longer than a
+    /// moment: what is left comes back when the broker is closed.
     pub async fn run(self, shutdown: &Shutdown) {
         let (this, tasks) = (Arc::new(self), TaskTracker::new());
         let mut pause = REOPEN_PAUSE.0;
@@ -98,7 +100,7 @@ impl Collector {
             }
         }
         tasks.close();
-        tasks.wait().await;
+        let _ = tokio::time::timeout(DRAIN_LIMIT, tasks.wait()).await;
     }
 
     async fn handle(&self, delivery: Box<dyn Delivery>) {

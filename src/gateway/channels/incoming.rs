@@ -26,12 +26,15 @@ pub struct Parsed {
     pub unreadable: usize,
 }
 
+/// As the contract has it.
+const ID_BYTES: std::ops::RangeInclusive<usize> = 1..=512;
+
 impl Parsed {
     /// Counts one message, and keeps it where it is a voice note.
     pub fn take<T>(&mut self, message: &T, is_voice: impl Fn(&T) -> bool, read: impl Fn(&T) -> Option<Incoming>) {
         if !is_voice(message) {
             self.ignored += 1;
-        } else if let Some(incoming) = read(message) {
+        } else if let Some(incoming) = read(message).filter(|it| ID_BYTES.contains(&it.message_id.len())) {
             self.notes.push(incoming);
         } else {
             self.unreadable += 1;

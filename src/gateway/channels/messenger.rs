@@ -164,3 +164,33 @@ struct Attachment {
 struct Payload {
     url: Url,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn parse(body: &[u8]) -> Parsed {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "secret").unwrap();
+        let secret = Secret::File(file.path().to_owned());
+        let config =
+            Config { app_secret: secret.clone(), verify_token: secret, media_hosts: media_hosts(), media_server: None };
+        Messenger::open(&config, &fetch::Config::default()).unwrap().parse(body).unwrap()
+    }
+
+    #[test]
+    fn every_audio_attachment_is_a_note_and_our_own_echo_is_none() {
+        let parsed = parse(include_bytes!("../../../tests/fixtures/channels/messenger/batch.json"));
+        let ids: Vec<&str> = parsed.notes.iter().map(|note| note.message_id.as_str()).collect();
+        assert_eq!(ids, ["m_1", "m_1#2", "m_4"]);
+        assert_eq!((parsed.ignored, parsed.unreadable), (4, 0));
+    }
+
+    #[test]
+    fn a_documented_audio_message_is_a_note() {
+        let parsed = parse(include_bytes!("../../../tests/fixtures/channels/messenger/audio.json"));
+        assert_eq!(parsed.notes.len(), 1);
+        assert_eq!(parsed.notes[0].sent_at.unwrap().as_millisecond(), 1_763_748_131_308);
+        assert_eq!(parsed.notes[0].conversation.as_ref().unwrap().expose(), "7400001");
+    }
+}

@@ -333,3 +333,6 @@ impl MediaError {
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

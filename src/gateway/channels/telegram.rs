@@ -181,3 +181,50 @@ struct GetFile {
 struct FileResult {
     file_path: Option<String>,
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn telegram() -> Telegram {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "12:secret").unwrap();
+        let secret = Secret::File(file.path().to_owned());
+        let config =
+            Config { bot_token: secret.clone(), secret_token: secret, api: api(), file_bytes_max: file_bytes_max() };
+        Telegram::open(&config, &fetch::Config::default()).unwrap()
+    }
+
+    #[test]
+    fn documented_updates_with_speech_are_notes_and_others_are_not() {
+        for (body, id) in [
+            (include_str!("../../../tests/fixtures/channels/telegram/voice.json"), Some("1111111:1365")),
+            (include_str!("../../../tests/fixtures/channels/telegram/video-note.json"), Some("1111111:7")),
+            (include_str!("../../../tests/fixtures/channels/telegram/text.json"), None),
+            (include_str!("../../../tests/fixtures/channels/telegram/edited.json"), None),
+        ] {
+            let parsed = telegram().parse(body.as_bytes()).unwrap();
+            assert_eq!(parsed.notes.first().map(|note| note.message_id.as_str()), id, "{body}");
+            assert_eq!((parsed.ignored, parsed.unreadable), (usize::from(id.is_none()), 0));
+        }
+    }
+
+    #[test]
+    fn no_path_of_a_file_leads_out_of_the_bots_own_files() {
+        let address = |path: &str| telegram().address(Some("file"), path.split('/')).unwrap().to_string();
+        let body = include_bytes!("../../../tests/fixtures/channels/telegram/file.json");
+        let file: GetFile = serde_json::from_slice(body).unwrap();
+        let documented = address(&file.result.file_path.unwrap());
+        assert_eq!(documented, "https://api.telegram.org/file/bot12:secret/voice/file_7.oga");
+        for path in ["../../bot1/getMe", "/etc/passwd", "voice/../../x", "a?b#c", "%2e%2e/x"] {
+            assert!(address(path).starts_with("https://api.telegram.org/file/bot12:secret/"), "{path}");
+        }
+    }
+
+    #[tokio::test]
+    async fn a_file_that_the_bot_api_never_hands_out_is_too_large_at_once() {
+        let media = Remote { bytes: Some(20 * 1024 * 1024 + 1), ..Remote::file("1") };
+        let error = telegram().fetch(&media).await.unwrap_err();
+        assert_eq!(error, FetchError::TooLarge { bytes_max: 20 * 1024 * 1024 }.into());
+    }
+}

@@ -179,7 +179,9 @@ struct Metadata {
 #[derive(Deserialize)]
 struct Message {
     id: String,
-    from: Private,
+    from: Option<Private>,
+    /// Instead of a number, of people who do not show theirs.
+    from_user_id: Option<Private>,
     timestamp: String,
     audio: Audio,
 }
@@ -197,14 +199,15 @@ struct MediaObject {
 
 fn incoming(message: &Value) -> Option<Incoming> {
     let message = Message::deserialize(message).ok()?;
-    if !is_media_id(&message.audio.id) || message.id.is_empty() {
+    if !is_media_id(&message.audio.id) {
         return None;
     }
     let sent_at = message.timestamp.parse().ok().and_then(|seconds| Timestamp::from_second(seconds).ok());
     let media = Media::Remote(Remote::file(message.audio.id).with_sha256(message.audio.sha256.as_deref()));
+    let from = message.from.or(message.from_user_id);
     Some(Incoming {
-        conversation: Some(message.from.clone()),
-        sender: Some(message.from),
+        conversation: from.clone(),
+        sender: from,
         sent_at,
         reply_window_ends_at: meta::reply_window_ends_at(sent_at),
         ..Incoming::new(message.id, media)
@@ -214,4 +217,61 @@ fn incoming(message: &Value) -> Option<Incoming> {
 /// It becomes part of an address.
 fn is_media_id(id: &str) -> bool {
     (1..=128).contains(&id.len()) && id.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn whatsapp(phone_number_ids: &[&str]) -> WhatsApp {
+        let file = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(file.path(), "secret").unwrap();
+        let secret = Secret::File(file.path().to_owned());
+        let config = Config {
+            app_secret: secret.clone(),
+            verify_token: secret.clone(),
+            access_token: secret,
+            phone_number_ids: phone_number_ids.iter().map(|&id| id.to_owned()).collect(),
+            api: graph(),
+            media_hosts: media_hosts(),
+        };
+        WhatsApp::open(&config, &fetch::Config::default()).unwrap()
+    }
+
+    #[test]
+    fn a_documented_voice_message_is_a_note() {
+        let body = include_bytes!("../../../tests/fixtures/channels/whatsapp/voice.json");
+        let parsed = whatsapp(&[]).parse(body).unwrap();
+        let [note] = parsed.notes.as_slice() else { panic!("{parsed:?}") };
+        assert_eq!(note.message_id, "wamid.HBgKNDkxNzA1NTUwMRUCABIYFDNBMDAwMDAwMDAwMDAwMDAwMDAxAA==");
+        assert_eq!(note.conversation.as_ref().unwrap().expose(), "4917055501");
+        let Media::Remote(media) = &note.media else { panic!("{note:?}") };
+        assert_eq!(media.place, Place::File("1908647269898587".to_owned()));
+        assert_eq!(media.check(b"test"), Ok(()));
+        assert_eq!(media.check(b"tost"), Err(MediaError::Altered));
+    }
+
+    #[test]
+    fn a_batch_is_read_to_its_end_and_numbers_of_others_are_left_out() {
+        let body = include_bytes!("../../../tests/fixtures/channels/whatsapp/batch.json");
+        let all = whatsapp(&[]).parse(body).unwrap();
+        assert_eq!((all.notes.len(), all.ignored, all.unreadable), (3, 4, 1));
+        assert_eq!(all.notes[2].sender.as_ref().unwrap().expose(), "DE.13491208655302741918");
+        let one = whatsapp(&["106540352242922"]).parse(body).unwrap();
+        assert_eq!((one.notes.len(), one.ignored, one.unreadable), (2, 5, 0));
+    }
+
+    #[test]
+    fn the_documented_media_object_has_an_address_on_the_default_host() {
+        let body = include_bytes!("../../../tests/fixtures/channels/whatsapp/media.json");
+        let object: MediaObject = serde_json::from_slice(body).unwrap();
+        assert_eq!(object.url.host_str(), Some(media_hosts()[0].as_str()));
+    }
+
+    #[test]
+    fn no_media_id_leads_elsewhere() {
+        for bad in ["", "..", "../me", "1/2", "1?x", "https://evil.example", &"1".repeat(129)] {
+            assert!(!is_media_id(bad), "{bad}");
+        }
+    }
 }
