@@ -1,7 +1,8 @@
 //! Owns what people do with dead letters: find them, send them back to work, throw them away.
 //!
 //! Two steps, so that nobody acts on what they have not seen: [`find`] says which letters there are, [`carry_out`] acts
-//! on exactly those. It knows notes and the queue's trait, not which queue it is nor how anything is printed.
+//! on exactly those. It knows notes, what is said about them, and the queue's trait, not which queue it is nor how
+//! anything is printed.
 
 use std::{
     collections::HashMap,
@@ -14,8 +15,11 @@ use jiff::Timestamp;
 use serde::Serialize;
 
 use crate::{
-    broker::{Broker, BrokerError, DeadLetter, HeldLetter},
-    event::{EventError, Reason, envelope::parse_received},
+    broker::{Broker, BrokerError, DeadLetter, Group, HeldLetter},
+    event::{
+        Event, EventError, Reason,
+        envelope::{parse_event, parse_received},
+    },
     note::{Channel, NoteId, Tenant},
     report::{Attempt, Report},
 };
@@ -32,7 +36,7 @@ pub struct Summary {
     /// None where the message could not be read that far.
     pub tenant: Option<Tenant>,
     pub channel: Option<Channel>,
-    /// Whether the message is a voice note at all.
+    /// Whether the message is a voice note at all, or what was said about one.
     pub readable: bool,
     /// A word of [`Reason`], or of a later version's.
     pub reason: String,
@@ -50,9 +54,12 @@ pub struct Summary {
 impl Summary {
     #[must_use]
     pub fn of(letter: &DeadLetter) -> Self {
-        let (note_id, tenant, channel, readable) = match parse_received(&letter.message) {
-            Ok(received) => (received.note.id(), Some(received.note.tenant), Some(received.note.channel), true),
-            Err(error) => of_unreadable(letter, &error),
+        let Origin { note_id, tenant, channel, readable } = match parse_received(&letter.message) {
+            Ok(received) => {
+                let (tenant, channel) = (received.note.tenant.clone(), received.note.channel.clone());
+                Origin { note_id: received.note.id(), tenant: Some(tenant), channel: Some(channel), readable: true }
+            }
+            Err(error) => Origin::of_event(letter).unwrap_or_else(|| Origin::of_unreadable(letter, &error)),
         };
         Self {
             note_id,
@@ -75,10 +82,30 @@ impl Summary {
     }
 }
 
-/// By the same means as its terminal event, so that both have the same id.
-fn of_unreadable(letter: &DeadLetter, error: &EventError) -> (NoteId, Option<Tenant>, Option<Channel>, bool) {
-    let data = Report::of_unreadable(&letter.message, error, Attempt::only(), "").data;
-    (data.note_id, data.tenant, data.channel, false)
+/// Which note a letter is about.
+struct Origin {
+    note_id: NoteId,
+    tenant: Option<Tenant>,
+    channel: Option<Channel>,
+    readable: bool,
+}
+
+impl Origin {
+    /// A result that somebody could do nothing with.
+    fn of_event(letter: &DeadLetter) -> Option<Self> {
+        let (note_id, tenant, channel) = match parse_event(&letter.message).ok()? {
+            Event::Processed { data, .. } => (data.note_id, data.tenant, data.channel),
+            Event::Redacted { data, .. } => (data.get().note_id, data.get().tenant.clone(), data.get().channel.clone()),
+            Event::Acknowledged { data, .. } => (data.note_id, Some(data.tenant), Some(data.channel)),
+        };
+        Some(Self { note_id, tenant, channel, readable: true })
+    }
+
+    /// By the same means as its terminal event, so that both have the same id.
+    fn of_unreadable(letter: &DeadLetter, error: &EventError) -> Self {
+        let data = Report::of_unreadable(&letter.message, error, Attempt::only(), "").data;
+        Self { note_id: data.note_id, tenant: data.tenant, channel: data.channel, readable: false }
+    }
 }
 
 /// A note id, or its beginning as far as people care to type it.
@@ -165,16 +192,22 @@ pub struct Look {
     pub cut_short: bool,
 }
 
-/// Looks for up to `limit` letters. Ids that are not found at once are looked for a little longer where somebody else's
+/// Looks for up to `limit` letters of these queues. Ids that are not found at once are looked for a little longer where somebody else's
 /// look may hide them.
-pub async fn find(broker: &dyn Broker, filter: &Filter, limit: usize) -> Result<Look, BrokerError> {
-    search(broker, filter, limit, |_| ()).await
+pub async fn find(broker: &dyn Broker, group: &Group, filter: &Filter, limit: usize) -> Result<Look, BrokerError> {
+    search(broker, group, filter, limit, |_| ()).await
 }
 
 /// The same, with the letters whole: for a few of them, as all are in memory together.
-pub async fn find_whole(broker: &dyn Broker, filter: &Filter, limit: usize) -> Result<Vec<DeadLetter>, BrokerError> {
+pub async fn find_whole(
+    broker: &dyn Broker,
+    group: &Group,
+    filter: &Filter,
+    limit: usize,
+) -> Result<Vec<DeadLetter>, BrokerError> {
     let mut whole = HashMap::new();
-    search(broker, filter, limit, |letter| drop(whole.insert(Summary::of(letter).key(), letter.clone()))).await?;
+    search(broker, group, filter, limit, |letter| drop(whole.insert(Summary::of(letter).key(), letter.clone())))
+        .await?;
     let mut letters: Vec<_> = whole.into_values().collect();
     letters.sort_by_key(|letter| letter.last_at);
     Ok(letters)
@@ -182,13 +215,14 @@ pub async fn find_whole(broker: &dyn Broker, filter: &Filter, limit: usize) -> R
 
 async fn search(
     broker: &dyn Broker,
+    group: &Group,
     filter: &Filter,
     limit: usize,
     mut see: impl FnMut(&DeadLetter) + Send,
 ) -> Result<Look, BrokerError> {
     let give_up_at = Instant::now() + OUT_OF_SIGHT_MAX;
     loop {
-        let (look, may_hide) = look(broker, filter, limit, &mut see).await?;
+        let (look, may_hide) = look(broker, group, filter, limit, &mut see).await?;
         if filter.missing(&look.found).next().is_none() || !may_hide || Instant::now() > give_up_at {
             return Ok(look);
         }
@@ -198,11 +232,12 @@ async fn search(
 
 async fn look(
     broker: &dyn Broker,
+    group: &Group,
     filter: &Filter,
     limit: usize,
     see: &mut (impl FnMut(&DeadLetter) + Send),
 ) -> Result<(Look, bool), BrokerError> {
-    let mut pass = broker.open_dead_letters().await?;
+    let mut pass = broker.open_dead_letters_of(group).await?;
     let mut look = Look::default();
     let mut replays_of: HashMap<NoteId, u32> = HashMap::new();
     while let Some(held) = pass.next().await? {
@@ -232,7 +267,7 @@ async fn look(
 /// What is to be done with letters.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Order {
-    /// Back to work, as a note that was just queued.
+    /// Back to work, as a note that was just queued; a result into the queue that it was given up in.
     Replay,
     /// Away, for good.
     Discard,
@@ -251,6 +286,7 @@ impl Order {
 /// there any more: somebody else replayed or discarded them. After an error the rest is as it was.
 pub async fn carry_out(
     broker: &dyn Broker,
+    group: &Group,
     order: Order,
     chosen: Vec<Found>,
     mut done: impl FnMut(&Found) + Send,
@@ -261,7 +297,7 @@ pub async fn carry_out(
     }
     let mut give_up_at = Instant::now() + OUT_OF_SIGHT_MAX;
     loop {
-        let mut pass = broker.open_dead_letters().await?;
+        let mut pass = broker.open_dead_letters_of(group).await?;
         while !open.is_empty()
             && let Some(held) = pass.next().await?
         {

@@ -17,9 +17,9 @@ use serde_json::{Value, json};
 use sprachpost::{
     app,
     asr::{AsrError, pool::Pool, scripted::ScriptedTranscriber},
-    broker::{self, Broker, Deliveries, Depth, Exchange, Message},
+    broker::{self, Broker, Deliveries, Depth, Exchange, Group, Message, ResultQueue},
     event::{
-        Reason,
+        Event, Reason,
         envelope::{Received, parse_processed, parse_received, received_message},
         processed::OutcomeKind,
     },
@@ -27,6 +27,7 @@ use sprachpost::{
     letters::{self, Filter, Order},
     note::{NoteId, VoiceNote},
     outcome::{DeadLetterCause, Settlement, Stage},
+    report::{Attempt, Report},
     shutdown::Shutdown,
     worker,
 };
@@ -104,6 +105,7 @@ on_both! {
     one_letter_is_shown_in_full_and_its_body_on_demand_only
     replaying_by_id_sends_one_note_back_to_work
     discarding_asks_and_an_id_that_is_not_there_is_an_error
+    letters_of_a_role_are_listed_shown_and_replayed_into_its_queue
     killed_again_and_again_while_it_replays_it_loses_nothing
     two_letters_of_one_note_are_replayed_under_one_new_number
     two_people_replay_while_workers_run_and_every_note_has_one_answer
@@ -186,7 +188,7 @@ async fn a_list_shows_every_letter_and_nothing_of_the_customers(queue: Queue) {
     assert_eq!(ids_in(&lines), messages.each_ref().map(|message| id_of(message).to_string()));
     for output in [&output, &lines] {
         let shown = stdout(output) + &stderr(output);
-        assert!(!shown.contains("555") && !shown.contains("geheim"), "{shown}");
+        assert!(!shown.contains("+49170555") && !shown.contains("geheim"), "{shown}");
     }
     let limited = queue.run(&["list", "--limit", "2"]);
     assert_eq!(stdout(&limited).lines().count(), 3);
@@ -236,7 +238,7 @@ async fn one_letter_is_shown_in_full_and_its_body_on_demand_only(queue: Queue) {
         assert_eq!(letter["message"]["routing_key"], message.routing_key);
         for output in [&shown, &as_json] {
             let text = stdout(output) + &stderr(output);
-            assert!(text.contains(&id) && !text.contains("555") && !text.contains("geheim"), "{text}");
+            assert!(text.contains(&id) && !text.contains("+49170555") && !text.contains("geheim"), "{text}");
         }
         // The first eight characters are enough, and the body is the one that came, to the byte.
         let body = queue.run(&["show", &id[..8], "--body"]);
@@ -299,6 +301,39 @@ async fn discarding_asks_and_an_id_that_is_not_there_is_an_error(queue: Queue) {
     assert!(stdout(&output).contains(&format!("discarded {neither} (?/?, malformed_event)")), "{}", stdout(&output));
     dead_letters_become(&broker, 1).await;
     assert_eq!(broker.depth().await.unwrap().waiting, 0, "nothing went back to work");
+}
+
+async fn letters_of_a_role_are_listed_shown_and_replayed_into_its_queue(queue: Queue) {
+    let broker = queue.open().await;
+    let tickets = ResultQueue { name: "tickets.main".to_owned(), patterns: vec!["processed.#".to_owned()] };
+    let mut results = broker.consume_results(&tickets, 1).await.unwrap();
+    let note = parse_received(&note("one", "acme")).unwrap().note;
+    let result = Event::processed(Report::begin(&note, Attempt::only(), "worker").finish(), None);
+    broker.publish(Exchange::Results, &result.to_message(Timestamp::now())).await.unwrap();
+    let delivery = timeout(PATIENCE, results.next()).await.unwrap().unwrap();
+    let cause = DeadLetterCause { reason: Reason::InternalError, stage: Stage::Receive };
+    delivery.settle(&Settlement::DeadLetter(cause)).await.unwrap();
+
+    let id = note.id().to_string();
+    assert_eq!(stdout(&queue.run(&["list"])), "no dead letters\n", "it is no note's");
+    let listed: Value =
+        serde_json::from_str(&stdout(&queue.run(&["list", "--queue", "tickets.main", "--json"]))).unwrap();
+    let seen = (&listed["note_id"], &listed["tenant"], &listed["reason"], &listed["readable"]);
+    assert_eq!(seen, (&json!(id), &json!("acme"), &json!("internal_error"), &json!(true)));
+    let shown = stdout(&queue.run(&["show", &id, "--queue", "tickets.main"]));
+    assert!(shown.contains(&id) && !shown.contains("49170555"), "{shown}");
+    let output = queue.run(&["replay", &id, "--queue", "tickets.main"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let delivery = timeout(PATIENCE, results.next()).await.unwrap().unwrap();
+    assert_eq!((delivery.attempt(), delivery.replay()), (1, 1));
+    delivery.settle(&Settlement::Ack).await.unwrap();
+    assert_eq!(broker.depth().await.unwrap(), Depth::default());
+
+    for unknown in ["tickets.other", "notes.work"] {
+        let output = queue.run(&["list", "--queue", unknown]);
+        assert_ne!(output.status.code(), Some(0), "{unknown}");
+        assert!(!stderr(&output).is_empty());
+    }
 }
 
 /// Kills the program with signal 9 at moments that differ, in the middle of an order to replay everything.
@@ -373,8 +408,8 @@ async fn two_people_replay_while_workers_run_and_every_note_has_one_answer(queue
     let all_answered = Arc::new(AtomicBool::new(false));
     let person = |broker: Arc<dyn Broker>, all_answered: Arc<AtomicBool>| async move {
         while !all_answered.load(Ordering::Relaxed) {
-            let look = letters::find(broker.as_ref(), &Filter::default(), LETTERS).await.unwrap();
-            letters::carry_out(broker.as_ref(), Order::Replay, look.found, |_| ()).await.unwrap();
+            let look = letters::find(broker.as_ref(), &Group::Notes, &Filter::default(), LETTERS).await.unwrap();
+            letters::carry_out(broker.as_ref(), &Group::Notes, Order::Replay, look.found, |_| ()).await.unwrap();
         }
     };
     let people =

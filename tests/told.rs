@@ -12,7 +12,7 @@ use sprachpost::{
     asr::{AsrError, Hints, Recognised, Transcriber, pool::Pool, scripted::ScriptedTranscriber},
     audio::Pcm,
     backlog::{self, Relief},
-    broker::{self, Broker, Exchange, Message, Subscription, topology::header},
+    broker::{self, Broker, Exchange, Group, Message, Subscription, topology::header},
     config::Config,
     event::{
         Acknowledged, Event, Processed, Redacted,
@@ -168,9 +168,11 @@ async fn who_is_set_aside_is_told_and_a_replay_tells_nobody_again(url: SecretStr
     assert_eq!(redacted(&mut events).await.get().outcome, OutcomeKind::Failed);
     let replayed = async {
         loop {
-            let look = letters::find(running.broker.as_ref(), &Filter::default(), 10).await.unwrap();
+            let look = letters::find(running.broker.as_ref(), &Group::Notes, &Filter::default(), 10).await.unwrap();
             if !look.found.is_empty() {
-                break letters::carry_out(running.broker.as_ref(), Order::Replay, look.found, |_| ()).await.unwrap();
+                break letters::carry_out(running.broker.as_ref(), &Group::Notes, Order::Replay, look.found, |_| ())
+                    .await
+                    .unwrap();
             }
             tokio::time::sleep(Duration::from_millis(20)).await;
         }

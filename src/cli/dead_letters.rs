@@ -17,7 +17,7 @@ use serde_json::json;
 use super::{NOT_PROCESSED, letter_table};
 use crate::{
     app,
-    broker::{Broker, DeadLetter},
+    broker::{Broker, DeadLetter, Group},
     config::Config,
     event::{Reason, envelope::parse_received},
     letters::{self, Filter, Found, IdPrefix, Look, Order, Summary},
@@ -32,15 +32,21 @@ const SHOWN_MAX: usize = 20;
     after_help = "A replayed note is worked on as if it had just come, under the same note id, and ends in an event \
                   with an id of its own: `replay` in it says how often the note was sent back. Giving the same order \
                   twice is harmless, and so is doing it while workers run.\n\n\
+                  With --queue, the letters are results that a role gave up on, and replaying one puts it back into \
+                  that queue alone.\n\n\
                   On RabbitMQ, letters that somebody is looking at are out of everybody else's sight for that moment.\n\n\
                   Examples:\n  sprachpost dead-letters list --older-than 2h\n  \
                   sprachpost dead-letters show b0d06c48\n  sprachpost dead-letters replay b0d06c48\n  \
                   sprachpost dead-letters replay --all --reason audio_unreachable --newer-than 1d\n  \
-                  sprachpost dead-letters discard --all --reason malformed_event --yes"
+                  sprachpost dead-letters discard --all --reason malformed_event --yes\n  \
+                  sprachpost dead-letters list --queue tickets.main"
 )]
 pub struct Arguments {
     #[command(subcommand)]
     what: What,
+    /// Whose letters: those of the notes, or of the queue of a role, for example `tickets.main`.
+    #[arg(long, global = true, default_value = "notes", value_name = "NAME")]
+    queue: Group,
 }
 
 #[derive(Debug, Subcommand)]
@@ -132,18 +138,18 @@ fn ago(text: &str) -> anyhow::Result<Timestamp> {
 pub async fn run(arguments: Arguments, config: Config) -> anyhow::Result<ExitCode> {
     let broker = app::open_broker(&config).await?;
     let code = match arguments.what {
-        What::List(arguments) => list(broker.as_ref(), arguments).await,
-        What::Show(arguments) => show(broker.as_ref(), arguments).await,
-        What::Replay(arguments) => act(broker.as_ref(), Order::Replay, arguments).await,
-        What::Discard(arguments) => act(broker.as_ref(), Order::Discard, arguments).await,
+        What::List(list) => list_of(broker.as_ref(), &arguments.queue, list).await,
+        What::Show(show) => show_of(broker.as_ref(), &arguments.queue, show).await,
+        What::Replay(act) => act_on(broker.as_ref(), &arguments.queue, Order::Replay, act).await,
+        What::Discard(act) => act_on(broker.as_ref(), &arguments.queue, Order::Discard, act).await,
     };
     broker.close().await;
     code
 }
 
-async fn list(broker: &dyn Broker, arguments: List) -> anyhow::Result<ExitCode> {
+async fn list_of(broker: &dyn Broker, group: &Group, arguments: List) -> anyhow::Result<ExitCode> {
     let List { which, limit, json } = arguments;
-    let look = letters::find(broker, &which.filter(Vec::new()), limit).await?;
+    let look = letters::find(broker, group, &which.filter(Vec::new()), limit).await?;
     let summaries: Vec<&Summary> = look.found.iter().map(|found| &found.letter).collect();
     let mut out = std::io::stdout().lock();
     if json {
@@ -167,10 +173,10 @@ fn say_what_is_left_out(look: &Look, limit: usize) {
     }
 }
 
-async fn show(broker: &dyn Broker, arguments: Show) -> anyhow::Result<ExitCode> {
+async fn show_of(broker: &dyn Broker, group: &Group, arguments: Show) -> anyhow::Result<ExitCode> {
     let Show { id, json, body } = arguments;
     let filter = Filter { ids: vec![id], ..Filter::default() };
-    let found = letters::find_whole(broker, &filter, SHOWN_MAX).await?;
+    let found = letters::find_whole(broker, group, &filter, SHOWN_MAX).await?;
     let ids = found.iter().map(|letter| Summary::of(letter).note_id);
     if let Some(mistake) = mistaken(&filter, ids) {
         return Ok(failed(&mistake));
@@ -196,7 +202,8 @@ async fn show(broker: &dyn Broker, arguments: Show) -> anyhow::Result<ExitCode> 
 }
 
 fn why_unreadable(letter: &DeadLetter) -> Option<String> {
-    parse_received(&letter.message).err().map(|error| error.to_string())
+    let error = parse_received(&letter.message).err()?;
+    (!Summary::of(letter).readable).then(|| error.to_string())
 }
 
 /// Headers come from whoever sent the note: their values are as private as the body.
@@ -221,13 +228,13 @@ fn as_json(letter: &DeadLetter, body: bool) -> anyhow::Result<serde_json::Value>
     Ok(shown)
 }
 
-async fn act(broker: &dyn Broker, order: Order, arguments: Act) -> anyhow::Result<ExitCode> {
+async fn act_on(broker: &dyn Broker, group: &Group, order: Order, arguments: Act) -> anyhow::Result<ExitCode> {
     let Act { ids, all, which, limit, yes } = arguments;
     let filter = which.filter(ids);
     if !all && filter != (Filter { ids: filter.ids.clone(), ..Filter::default() }) {
         bail!("--reason, --tenant, --older-than and --newer-than choose among --all; an id needs none of them");
     }
-    let look = letters::find(broker, &filter, limit).await?;
+    let look = letters::find(broker, group, &filter, limit).await?;
     if let Some(mistake) = mistaken(&filter, look.found.iter().map(|found| found.letter.note_id)) {
         return Ok(failed(&(mistake + "; nothing was done")));
     }
@@ -240,7 +247,7 @@ async fn act(broker: &dyn Broker, order: Order, arguments: Act) -> anyhow::Resul
     }
 
     let (chosen, mut done) = (look.found.len(), 0_usize);
-    let outcome = letters::carry_out(broker, order, look.found, |found| {
+    let outcome = letters::carry_out(broker, group, order, look.found, |found| {
         done += 1;
         println!("{}", line(order, found));
     })
