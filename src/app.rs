@@ -118,6 +118,14 @@ fn run_http(
 /// The channels of a gateway; other roles need none of their secrets.
 fn open_channels(config: &Config, roles: &[Role]) -> Result<Channels, StartError> {
     let configs = if roles.contains(&Role::Gateway) { config.channels.as_slice() } else { &[] };
+    let is_embedded = broker::config::is_embedded(config.broker.address()?.as_ref());
+    for channel in configs {
+        let Some(producer) = channel.kind.producer() else { continue };
+        if is_embedded {
+            return Err(StartError::ChannelWithoutRabbitMq { name: channel.name.to_string() });
+        }
+        producer.queue(&channel.name).group()?;
+    }
     Ok(Channels::open(configs, &config.fetch)?)
 }
 
@@ -227,6 +235,11 @@ pub enum StartError {
     },
     #[error(transparent)]
     Channels(#[from] channels::SetupError),
+    #[error(
+        "the channel {name} takes what another system publishes to RabbitMQ, and the queue is a file: set broker.url to \
+         the amqp:// address of that RabbitMQ, or remove the channel"
+    )]
+    ChannelWithoutRabbitMq { name: String },
     #[error(transparent)]
     Recordings(#[from] recordings::SetupError),
     #[error(transparent)]

@@ -21,6 +21,7 @@ mod ops;
 mod pipeline;
 mod platforms;
 mod recordings;
+mod producers;
 mod support;
 mod told;
 mod understanding;

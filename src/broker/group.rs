@@ -1,7 +1,7 @@
 //! Owns which queues belong together: where messages wait, also for their next attempt, and where they end.
 //!
 //! Notes have one such group with a queue a lane; every role that must not miss a result has one of its own, with one
-//! lane. Names, arguments and ways between the queues are the same in all of them.
+//! lane, and so has every channel that takes what others publish. Names, arguments and ways between the queues are the same in all of them.
 
 use std::{fmt, str::FromStr};
 
@@ -190,15 +190,20 @@ impl ResultQueue {
     /// # Errors
     /// Where nothing can be called so, or the queue would collect nothing.
     pub fn group(&self) -> Result<GroupName, BrokerError> {
-        let invalid = |why: String| BrokerError::InvalidSetting { why };
-        if self.patterns.is_empty() {
-            return Err(invalid("a queue of results needs a pattern".to_owned()));
-        }
-        if self.patterns.iter().any(|pattern| pattern.len() > topology::KEY_BYTES_MAX) {
-            return Err(invalid(format!("a pattern is longer than {} bytes", topology::KEY_BYTES_MAX)));
-        }
-        self.name.parse().map_err(|error: GroupNameError| invalid(error.to_string()))
+        checked(&self.name, &self.patterns)
     }
+}
+
+/// The name of a group that collects what matches these patterns.
+pub(super) fn checked(name: &str, patterns: &[String]) -> Result<GroupName, BrokerError> {
+    let invalid = |why: String| BrokerError::InvalidSetting { why };
+    if patterns.is_empty() {
+        return Err(invalid("a queue needs a pattern of what it collects".to_owned()));
+    }
+    if patterns.iter().any(|pattern| pattern.len() > topology::KEY_BYTES_MAX) {
+        return Err(invalid(format!("a pattern is longer than {} bytes", topology::KEY_BYTES_MAX)));
+    }
+    name.parse().map_err(|error: GroupNameError| invalid(error.to_string()))
 }
 
 #[cfg(test)]

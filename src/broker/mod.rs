@@ -4,6 +4,7 @@
 //! * [`amqp`]: RabbitMQ, the only user of lapin.
 //! * [`topology`]: the names of exchanges, queues and headers that both share.
 //! * [`group`]: which queues belong together.
+//! * [`foreign`]: queues on exchanges of other systems.
 //! * [`pattern`]: what a topic pattern matches.
 //!
 //! Both behave the same, and one suite shows it. Neither knows what a note is: they carry [`Message`]s.
@@ -11,6 +12,7 @@
 pub mod amqp;
 pub mod config;
 pub mod embedded;
+pub mod foreign;
 pub mod group;
 pub mod pattern;
 pub mod topology;
@@ -23,8 +25,11 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 pub use self::config::Config;
-pub use self::topology::{Group, Lane, ResultQueue};
 use self::{amqp::Amqp, config::Target, embedded::Embedded};
+pub use self::{
+    foreign::ForeignQueue,
+    topology::{Group, GroupName, Lane, ResultQueue},
+};
 use crate::outcome::{Disposition, Settlement};
 
 /// Opens the queue that `url` names: `amqp://…` and `amqps://…` are RabbitMQ, `embedded:PATH` is a file, and without
@@ -90,6 +95,10 @@ pub trait Broker: Send + Sync + 'static {
     /// settled as notes are: a retry comes back to this queue and to no other that got the same result, and what is
     /// given up on lies with dead letters of the queue's own. Used up deliveries come through the same stream.
     async fn consume_results(&self, queue: &ResultQueue, prefetch: u16) -> Result<Box<dyn Deliveries>, BrokerError>;
+
+    /// Declares a queue on somebody else's exchange and starts to consume it, as [`Broker::consume_results`] does. An
+    /// error on the embedded queue: nobody else publishes to it.
+    async fn consume_foreign(&self, queue: &ForeignQueue, prefetch: u16) -> Result<Box<dyn Deliveries>, BrokerError>;
 
     /// Subscribes to result topics from now on; `pattern` is an AMQP topic pattern (`*` one word, `#` any number).
     /// The subscription ends when it is dropped.

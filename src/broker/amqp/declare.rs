@@ -20,35 +20,35 @@ use lapin::{
     types::{AMQPValue, FieldTable, ShortString},
 };
 
-use super::errors::{failed, is_precondition, within};
+use super::errors::{failed, is_not_found, is_precondition, within};
 use crate::broker::{
-    BrokerError, Config, ResultQueue,
+    BrokerError, Config, ForeignQueue, ResultQueue,
     topology::{self, Argument, Group, GroupName, Lane, Queue},
 };
 
-/// What has to be there: the queues of notes, and those of results that were asked for since.
+/// What has to be there: the queues of notes, and those of roles and channels that were asked for since.
 pub(super) struct Topology {
     config: Arc<Config>,
-    /// By group, the patterns that it is bound with.
-    results: Mutex<BTreeMap<GroupName, BTreeSet<ShortString>>>,
+    /// By group, the topics of results that it collects; none where it collects elsewhere.
+    named: Mutex<BTreeMap<GroupName, BTreeSet<ShortString>>>,
 }
 
 impl Topology {
     pub(super) fn new(config: Arc<Config>) -> Self {
-        Self { config, results: Mutex::default() }
+        Self { config, named: Mutex::default() }
     }
 
     /// Declares everything. Harmless where it exists already.
     pub(super) async fn declare(&self, connection: &Connection) -> Result<(), BrokerError> {
         // Not held while waiting for the broker.
-        let results = self.results.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let named = self.named.lock().unwrap_or_else(PoisonError::into_inner).clone();
         within("the declaration of queues", self.config.declare_limit(), async {
             let channel = connection.create_channel().await.map_err(failed("open a channel"))?;
             let declaring = Declaring { channel: &channel, config: &self.config };
             declaring.exchanges().await?;
             declaring.notes().await?;
-            for (name, patterns) in results {
-                declaring.results(name, &patterns).await?;
+            for (name, patterns) in named {
+                declaring.named(name, &patterns).await?;
             }
             Ok(())
         })
@@ -62,21 +62,68 @@ impl Topology {
         queue: &ResultQueue,
     ) -> Result<(), BrokerError> {
         let name = queue.group()?;
-        let patterns = queue.patterns.iter().map(|pattern| ShortString::try_new(pattern.as_str()));
-        let patterns = patterns.collect::<Result<BTreeSet<_>, _>>().map_err(|_| too_long())?;
+        let patterns = keys(&queue.patterns)?;
         within("the declaration of a queue", self.config.declare_limit(), async {
             let channel = connection.create_channel().await.map_err(failed("open a channel"))?;
-            Declaring { channel: &channel, config: &self.config }.results(name.clone(), &patterns).await
+            Declaring { channel: &channel, config: &self.config }.named(name.clone(), &patterns).await
         })
         .await?;
-        // Only what can be declared: it must not stand in the way of everything else.
-        self.results.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default().extend(patterns);
+        self.remember(name, patterns);
         Ok(())
+    }
+
+    /// Declares a queue on another system's exchange. Its queues are declared with everything else from now on; what
+    /// concerns that exchange is not, so that nobody else's doing stands in the way of everything.
+    pub(super) async fn declare_foreign(
+        &self,
+        connection: &Connection,
+        queue: &ForeignQueue,
+    ) -> Result<(), BrokerError> {
+        let name = queue.group()?;
+        let patterns = keys(&queue.patterns)?;
+        let exchange = ShortString::try_new(queue.exchange.as_str()).map_err(|_| too_long())?;
+        within("the declaration of a queue", self.config.declare_limit(), async {
+            let is_there = is_there(connection, exchange).await?;
+            let channel = connection.create_channel().await.map_err(failed("open a channel"))?;
+            let declaring = Declaring { channel: &channel, config: &self.config };
+            if !is_there {
+                declaring.exchange(&queue.exchange, ExchangeKind::Topic, FieldTable::default()).await?;
+            }
+            declaring.named(name.clone(), &BTreeSet::new()).await?;
+            for pattern in patterns {
+                let group = Group::Named(name.clone());
+                declaring.bind(&group.queue(Lane::Regular), &queue.exchange, pattern).await?;
+            }
+            Ok(())
+        })
+        .await?;
+        self.remember(name, BTreeSet::new());
+        Ok(())
+    }
+
+    /// Only what could be declared: it must not stand in the way of everything else.
+    fn remember(&self, name: GroupName, patterns: BTreeSet<ShortString>) {
+        self.named.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default().extend(patterns);
     }
 }
 
+/// Whether an exchange exists, of whatever kind. A channel of its own for the question: a no closes it.
+async fn is_there(connection: &Connection, exchange: ShortString) -> Result<bool, BrokerError> {
+    let channel = connection.create_channel().await.map_err(failed("open a channel"))?;
+    let options = ExchangeDeclareOptions { passive: true, ..ExchangeDeclareOptions::default() };
+    match channel.exchange_declare(exchange, ExchangeKind::Topic, options, FieldTable::default()).await {
+        Ok(()) => Ok(true),
+        Err(error) if is_not_found(&error) => Ok(false),
+        Err(error) => Err(failed("look for an exchange")(error)),
+    }
+}
+
+fn keys(patterns: &[String]) -> Result<BTreeSet<ShortString>, BrokerError> {
+    patterns.iter().map(|pattern| ShortString::try_new(pattern.as_str()).map_err(|_| too_long())).collect()
+}
+
 pub(super) fn too_long() -> BrokerError {
-    BrokerError::InvalidSetting { why: "the pattern is longer than 255 bytes".to_owned() }
+    BrokerError::InvalidSetting { why: "a name or pattern is longer than 255 bytes".to_owned() }
 }
 
 struct Declaring<'a> {
@@ -100,7 +147,7 @@ impl Declaring<'_> {
         self.bind(topology::UNROUTED_RESULTS, topology::UNROUTED_RESULTS, "".into()).await
     }
 
-    async fn results(&self, name: GroupName, patterns: &BTreeSet<ShortString>) -> Result<(), BrokerError> {
+    async fn named(&self, name: GroupName, patterns: &BTreeSet<ShortString>) -> Result<(), BrokerError> {
         let group = Group::Named(name);
         self.group(&group, group.queues(self.config)).await?;
         // Last of all: nothing may come in that cannot go on.

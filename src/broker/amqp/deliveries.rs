@@ -42,6 +42,8 @@ pub(super) struct Source {
     pub link: Arc<Link>,
     pub publisher: Arc<Publisher>,
     pub config: Arc<Config>,
+    /// Blanks what may not be kept of a body.
+    pub scrub: Option<fn(&mut [u8])>,
 }
 
 pub(super) struct Consumer {
@@ -89,7 +91,10 @@ impl Consumer {
         .await
     }
 
-    fn received(&self, delivery: lapin::message::Delivery, origin: Origin) -> QueueDelivery {
+    fn received(&self, mut delivery: lapin::message::Delivery, origin: Origin) -> QueueDelivery {
+        if let Some(scrub) = self.source.scrub {
+            scrub(&mut delivery.data);
+        }
         let (acker, tag) = (delivery.acker.clone(), delivery.delivery_tag);
         let wire = from_wire(delivery);
         let said = Said {
@@ -234,7 +239,13 @@ impl Delivery for QueueDelivery {
                 headers.push((header::REASON, cause.reason.as_str().to_owned()));
                 headers.push((header::STAGE, cause.stage.as_str().to_owned()));
                 headers.push((header::LAST_AT, Timestamp::now().to_string()));
-                self.move_to(&self.source.group.dead_letters(), &headers).await?;
+                let queue = self.source.group.dead_letters();
+                if let Err(error) = self.move_to(&queue, &headers).await {
+                    // Its beginning is worth more than its coming back for ever.
+                    let BrokerError::TooLarge { bytes_max, .. } = error else { return Err(error) };
+                    self.message.body.truncate(bytes_max);
+                    self.move_to(&queue, &headers).await?;
+                }
             }
         }
         self.ack().await

@@ -44,8 +44,8 @@ use self::{
     publisher::{Parcel, Publisher},
 };
 use super::{
-    Broker, BrokerError, Config, DeadLetters, Deliveries, Depth, Exchange, Group, Message, Prefetch, ResultQueue,
-    Subscription,
+    Broker, BrokerError, Config, DeadLetters, Deliveries, Depth, Exchange, ForeignQueue, Group, Message, Prefetch,
+    ResultQueue, Subscription,
     topology::{self, header},
 };
 
@@ -91,9 +91,10 @@ impl Amqp {
         connection: Arc<Connection>,
         group: Group,
         prefetch: Prefetch,
+        scrub: Option<fn(&mut [u8])>,
     ) -> Result<Box<dyn Deliveries>, BrokerError> {
         let (link, publisher) = (self.consuming.clone(), self.publisher.clone());
-        let source = deliveries::Source { group, connection, link, publisher, config: self.config.clone() };
+        let source = deliveries::Source { group, connection, link, publisher, config: self.config.clone(), scrub };
         Ok(Box::new(deliveries::Consumer::open(source, prefetch).await?))
     }
 
@@ -124,7 +125,7 @@ impl Broker for Amqp {
         let connection = self.consuming.connection(self.config.connect_limit()).await?;
         // The reason to open a consumer anew may be a deleted queue.
         self.topology.declare(&connection).await?;
-        self.consume_group(connection, Group::Notes, prefetch).await
+        self.consume_group(connection, Group::Notes, prefetch, None).await
     }
 
     async fn declare_results(&self, queue: &ResultQueue) -> Result<(), BrokerError> {
@@ -135,7 +136,14 @@ impl Broker for Amqp {
     async fn consume_results(&self, queue: &ResultQueue, prefetch: u16) -> Result<Box<dyn Deliveries>, BrokerError> {
         let connection = self.consuming.connection(self.config.connect_limit()).await?;
         self.topology.declare_results(&connection, queue).await?;
-        self.consume_group(connection, Group::Named(queue.group()?), prefetch.into()).await
+        self.consume_group(connection, Group::Named(queue.group()?), prefetch.into(), None).await
+    }
+
+    async fn consume_foreign(&self, queue: &ForeignQueue, prefetch: u16) -> Result<Box<dyn Deliveries>, BrokerError> {
+        let connection = self.consuming.connection(self.config.connect_limit()).await?;
+        self.topology.declare_foreign(&connection, queue).await?;
+        let group = Group::Named(queue.group()?);
+        self.consume_group(connection, group, prefetch.into(), Some(queue.scrub)).await
     }
 
     async fn subscribe(&self, pattern: &str) -> Result<Box<dyn Subscription>, BrokerError> {

@@ -26,8 +26,8 @@ use tokio::sync::{Semaphore, watch};
 
 use self::{notes::Queued, results::Published, storage::Storage};
 use super::{
-    Broker, BrokerError, Config, DeadLetters, Deliveries, Depth, Exchange, Group, Lane, Message, Prefetch, ResultQueue,
-    Subscription, pattern::TopicPattern,
+    Broker, BrokerError, Config, DeadLetters, Deliveries, Depth, Exchange, ForeignQueue, Group, Lane, Message,
+    Prefetch, ResultQueue, Subscription, pattern::TopicPattern,
 };
 
 /// The queue in a file.
@@ -148,6 +148,11 @@ impl Broker for Embedded {
     async fn consume_results(&self, queue: &ResultQueue, prefetch: u16) -> Result<Box<dyn Deliveries>, BrokerError> {
         self.declare_results(queue).await?;
         Ok(Box::new(self.consumer(Group::Named(queue.group()?), prefetch.into())))
+    }
+
+    async fn consume_foreign(&self, _queue: &ForeignQueue, _prefetch: u16) -> Result<Box<dyn Deliveries>, BrokerError> {
+        let why = "what other systems publish can be consumed on RabbitMQ only: set broker.url to an amqp:// address";
+        Err(BrokerError::InvalidSetting { why: why.to_owned() })
     }
 
     async fn subscribe(&self, pattern: &str) -> Result<Box<dyn Subscription>, BrokerError> {

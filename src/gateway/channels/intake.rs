@@ -18,6 +18,7 @@ use crate::{
     broker::{Broker, BrokerError, Exchange, Message, ResultQueue},
     event::envelope::{Received, received_message},
     note::{AudioSource, Channel, NoteId, Tenant, VoiceNote},
+    outcome::Disposition,
     recordings::{RecordingError, Recordings},
 };
 
@@ -56,6 +57,7 @@ pub struct Intake {
     broker: Arc<dyn Broker>,
     recordings: Arc<Recordings>,
     taken: Arc<Taken>,
+    turns: Arc<Turns>,
 }
 
 impl std::fmt::Debug for Intake {
@@ -67,7 +69,12 @@ impl std::fmt::Debug for Intake {
 impl Intake {
     #[must_use]
     pub fn new(broker: Arc<dyn Broker>, recordings: Arc<Recordings>) -> Self {
-        Self { broker, recordings, taken: Arc::default() }
+        Self { broker, recordings, taken: Arc::default(), turns: Arc::default() }
+    }
+
+    /// Where notes go, for channels that have to ask the queue themselves.
+    pub(super) fn broker(&self) -> &Arc<dyn Broker> {
+        &self.broker
     }
 
     /// Makes the queue where it is missing. Without it, nothing that is accepted would be safe.
@@ -96,6 +103,8 @@ impl Intake {
 
     async fn accept_one(&self, own: &OpenChannel, incoming: Incoming) -> Result<(), NotTaken> {
         let id = incoming.note_id(&own.tenant, &own.channel);
+        // A platform may repeat itself while the first telling is still on its way.
+        let _turn = self.turns.of(id).lock().await;
         if self.taken.holds(id) {
             count(own.name.as_str(), "repeated", 1);
             return Ok(());
@@ -133,6 +142,16 @@ pub(super) fn count(channel: &str, result: &'static str, messages: usize) {
         .increment(messages as u64);
 }
 
+/// One telling of a note at a time. Few notes share a turn by chance, and then wait for each other for milliseconds.
+#[derive(Default)]
+struct Turns([tokio::sync::Mutex<()>; 32]);
+
+impl Turns {
+    fn of(&self, id: NoteId) -> &tokio::sync::Mutex<()> {
+        &self.0[usize::from(id.as_uuid().as_bytes()[15]) % self.0.len()]
+    }
+}
+
 /// The notes that were taken last.
 #[derive(Debug, Default)]
 pub(super) struct Taken(Mutex<(HashSet<NoteId>, VecDeque<NoteId>)>);
@@ -167,4 +186,15 @@ pub enum NotTaken {
     Asked(#[source] MediaError),
     #[error("notes were not taken within {limit_ms} ms")]
     TooSlow { limit_ms: u32 },
+}
+
+impl NotTaken {
+    #[must_use]
+    pub fn disposition(&self) -> Disposition {
+        match self {
+            Self::Queue(error) => error.disposition(),
+            Self::Recording(error) => error.disposition(),
+            Self::TooSlow { .. } => Disposition::Retry,
+        }
+    }
 }

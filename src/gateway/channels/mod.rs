@@ -16,23 +16,30 @@
 //! * [`waha`], [`threema`]: platforms that have to be asked before a webhook can be read; [`known`] is what they learnt.
 //! * [`chatwoot`], [`zammad`]: ticketing systems in which a note arrived.
 //! * [`signal`], [`matrix`]: platforms that tell nobody anything unless they are asked; [`pull`] is what they share.
+//! * [`evolution`], [`unoapi`]: those that publish to RabbitMQ themselves, over [`producer`]; [`scrub`] and [`jid`] are
+//!   what they share.
 //!
 //! To add one: a file with its `Config` and its [`Platform`], a variant of [`Kind`], its documented payloads as fixtures
 //! in `tests/fixtures/channels`.
 
 pub mod chatwoot;
 pub mod collector;
+pub mod evolution;
 pub mod incoming;
 pub mod intake;
 mod known;
+pub mod jid;
 pub mod matrix;
 pub mod messenger;
 mod meta;
+pub mod producer;
 mod pull;
+pub mod scrub;
 pub mod signal;
 pub mod signature;
 pub mod telegram;
 pub mod threema;
+pub mod unoapi;
 pub mod waha;
 pub mod webhook;
 pub mod whatsapp;
@@ -47,7 +54,7 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 pub use self::incoming::{Incoming, Media, Parsed, Place, Remote};
-use self::intake::Intake;
+use self::{intake::Intake, producer::Producer};
 use crate::{
     audio::fetch::{self, FetchError},
     config::{Secret, SecretError},
@@ -95,6 +102,10 @@ pub enum Kind {
     Matrix(matrix::Config),
     /// Threema Gateway, end-to-end mode.
     Threema(threema::Config),
+    /// Evolution API, over RabbitMQ.
+    Evolution(evolution::Config),
+    /// UnoAPI, over RabbitMQ.
+    Unoapi(unoapi::Config),
 }
 
 impl Kind {
@@ -111,6 +122,8 @@ impl Kind {
             Self::Signal(_) => "signal",
             Self::Matrix(_) => "matrix",
             Self::Threema(_) => "threema",
+            Self::Evolution(_) => "evolution",
+            Self::Unoapi(_) => "unoapi",
         }
     }
 
@@ -127,6 +140,26 @@ impl Kind {
             Self::Signal(config) => config.secrets(),
             Self::Matrix(config) => config.secrets(),
             Self::Threema(config) => config.secrets(),
+            Self::Evolution(config) => config.secrets(),
+            Self::Unoapi(config) => config.secrets(),
+        }
+    }
+
+    /// How it publishes, where it publishes to RabbitMQ itself.
+    #[must_use]
+    pub fn producer(&self) -> Option<Producer> {
+        match self {
+            Self::Evolution(config) => Some(config.producer()),
+            Self::Unoapi(config) => Some(config.producer()),
+            Self::Whatsapp(_)
+            | Self::Messenger(_)
+            | Self::Telegram(_)
+            | Self::Waha(_)
+            | Self::Chatwoot(_)
+            | Self::Zammad(_)
+            | Self::Signal(_)
+            | Self::Matrix(_)
+            | Self::Threema(_) => None,
         }
     }
 
@@ -142,6 +175,8 @@ impl Kind {
             Self::Signal(config) => Box::new(signal::Signal::open(config, limits)?),
             Self::Matrix(config) => Box::new(matrix::Matrix::open(config, limits)?),
             Self::Threema(config) => Box::new(threema::Threema::open(config, limits)?),
+            Self::Evolution(config) => Box::new(evolution::Evolution::open(config, limits)?),
+            Self::Unoapi(config) => Box::new(unoapi::UnoApi::open(config, limits)?),
         })
     }
 }
