@@ -35,8 +35,12 @@ pub mod audio;
 pub mod reply;
 pub mod understanding;
 
+// Where results are written down for agents.
+pub mod tickets;
+
 // What the stages stand on.
 mod hex;
+mod http_client;
 pub mod models;
 
 // The process around them.

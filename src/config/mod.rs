@@ -17,7 +17,8 @@ pub use self::{
     secret::{Secret, SecretError},
 };
 use crate::{
-    asr, audio, broker, gateway, import, ledger, models, recordings, telemetry, tenants::Tenants, understanding, worker,
+    asr, audio, broker, gateway, import, ledger, models, recordings, telemetry, tenants::Tenants, tickets, understanding,
+    worker,
 };
 
 /// All settings. Every one has a default; an empty file is a valid configuration.
@@ -52,6 +53,8 @@ pub struct Config {
     /// Settings by tenant.
     pub tenants: Tenants,
     pub worker: worker::Config,
+    /// Where results are written down for agents.
+    pub tickets: Vec<tickets::Config>,
     pub log: telemetry::Config,
 }
 

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::{Client, Proxy, Response, StatusCode, header::LOCATION, redirect};
+use reqwest::{Client, Proxy, Response, StatusCode, header::LOCATION};
 use secrecy::ExposeSecret as _;
 use url::Url;
 
@@ -11,6 +11,7 @@ use super::{
     address::{Allowed, forbidden_address},
     web::Credential,
 };
+use crate::http_client;
 
 pub(super) struct Http {
     client: Client,
@@ -22,17 +23,10 @@ pub(super) struct Http {
 
 impl Http {
     pub(super) fn new(config: &Config, allowed: Allowed) -> Result<Self, SetupError> {
-        // TLS needs a provider of cryptography for the whole process. Another part may have set the same one before.
-        let _ = rustls::crypto::ring::default_provider().install_default();
         let servers_of_his_own = config.proxy.iter().chain(config.object_store.as_ref().map(|store| &store.endpoint));
         let trusted: Vec<String> = servers_of_his_own.filter_map(|url| url.host_str().map(str::to_owned)).collect();
-        let mut client = Client::builder()
-            .user_agent(concat!("sprachpost/", env!("CARGO_PKG_VERSION")))
-            .no_proxy()
-            .redirect(redirect::Policy::none())
-            .dns_resolver(allowed.resolver(trusted))
-            .connect_timeout(Duration::from_secs(config.connect_s_max.into()))
-            .read_timeout(Duration::from_secs(config.read_s_max.into()));
+        let mut client =
+            http_client::builder(config.connect_s_max, config.read_s_max).dns_resolver(allowed.resolver(trusted));
         if let Some(proxy) = &config.proxy {
             client = client.proxy(Proxy::all(proxy.clone()).map_err(SetupError::Client)?);
         }

@@ -1,0 +1,146 @@
+//! Owns `[[tickets]]`: which systems there are, what is written there, and how words of the playbook map to theirs.
+
+use std::{collections::BTreeMap, sync::Arc};
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+use url::Url;
+
+use super::{TicketConnector, http, limiter::Accounts};
+use crate::{
+    config::SecretError,
+    event::processed::{OutcomeKind, UrgencyLevel},
+    note::Tenant,
+    retry::RetryPolicy,
+};
+
+/// One ticketing system. An unknown key is refused by the vendor's part, which gets whatever is left.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+pub struct Config {
+    /// Names this entry, and its queue `sprachpost.tickets.<name>`: 1 to 64 of a-z, 0-9, `_` and `-`.
+    pub name: String,
+    /// Whose results are written here; empty: everybody's.
+    #[serde(default)]
+    pub tenants: Vec<Tenant>,
+    /// Which results are written; all where it is not set.
+    #[serde(default = "every_outcome")]
+    pub outcomes: Vec<OutcomeKind>,
+    /// What becomes of the recording.
+    #[serde(default)]
+    pub audio: Audio,
+    /// Largest recording that is attached, in bytes. A larger one is not, and the note says so.
+    #[serde(default = "default_audio_bytes_max")]
+    pub audio_bytes_max: usize,
+    /// Where a note can be heard again: its id is appended.
+    #[serde(default)]
+    pub link_base: Option<Url>,
+    /// In which language agents read.
+    #[serde(default)]
+    pub language: Language,
+    /// Begins the title of tickets that are opened here.
+    #[serde(default)]
+    pub title: Option<String>,
+    /// The system's priority for each level of urgency; without an entry, it stays as it is.
+    #[serde(default)]
+    pub priority_by_urgency: BTreeMap<UrgencyLevel, String>,
+    /// The system's queue, group or team for each team of the playbook; without an entry, it stays as it is.
+    #[serde(default)]
+    pub team_by_route: BTreeMap<String, String>,
+    /// Tags for each intent of the playbook.
+    #[serde(default)]
+    pub tags_by_intent: BTreeMap<String, Vec<String>>,
+    /// Tags of every ticket.
+    #[serde(default)]
+    pub tags: Vec<String>,
+    /// Tags where the playbook's escalation applies.
+    #[serde(default)]
+    pub tags_if_escalated: Vec<String>,
+    /// Whether a follow-up becomes a reminder in the system.
+    #[serde(default = "yes")]
+    pub reminders: bool,
+    /// How many notes are written at a time.
+    #[serde(default = "default_notes_at_a_time")]
+    pub notes_at_a_time: u16,
+    /// When a note that was refused is tried again.
+    #[serde(default)]
+    pub retry: RetryPolicy,
+    /// Limits on requests.
+    #[serde(default)]
+    pub http: http::Config,
+    /// The system, and what only it has.
+    #[serde(flatten)]
+    pub vendor: Vendor,
+}
+
+impl Config {
+    /// The system that is configured. Reads its credentials and connects to nothing. `accounts` is shared by all of the
+    /// process.
+    ///
+    /// # Errors
+    /// [`OpenError`] says which setting is wrong.
+    pub fn open(&self, _accounts: &Accounts) -> Result<Arc<dyn TicketConnector>, OpenError> {
+        match self.vendor {}
+    }
+}
+
+/// Which system it is: `type = "…"`, and its own keys beside it.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(tag = "type", rename_all = "snake_case")]
+pub enum Vendor {}
+
+/// What becomes of the recording.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Audio {
+    /// It is fetched once more and attached to the note.
+    #[default]
+    Attach,
+    /// The note links to where it can be heard (`link_base`).
+    Link,
+    /// Neither.
+    None,
+}
+
+/// In which language agents read the note's labels. What a customer said stays as it was said.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum Language {
+    #[default]
+    De,
+    En,
+}
+
+fn every_outcome() -> Vec<OutcomeKind> {
+    use OutcomeKind as O;
+    vec![O::Completed, O::NoSpeech, O::Unintelligible, O::Rejected, O::Failed]
+}
+
+fn default_audio_bytes_max() -> usize {
+    10 << 20
+}
+
+fn default_notes_at_a_time() -> u16 {
+    4
+}
+
+fn yes() -> bool {
+    true
+}
+
+/// Why a ticketing system cannot be used as configured. Each text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum OpenError {
+    #[error(
+        "its address has to be https://…, or http:// on this machine or with http.allow_http, without user, password \
+         and query"
+    )]
+    Address,
+    #[error("its credential holds characters that no header can; was a line break saved with it?")]
+    Credential,
+    #[error(transparent)]
+    Secret(#[from] SecretError),
+    #[error("no connection can be made from here; are root certificates installed (package ca-certificates)?")]
+    Client(#[source] reqwest::Error),
+    #[error("{0}")]
+    Setting(String),
+}
