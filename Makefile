@@ -17,7 +17,7 @@ help: ## Say what there is to make
 	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install the system packages that the build and the tests need, where they are missing
-	@scripts/setup build broker ledger
+	@scripts/setup build broker ledger tickets
 
 release:
 	@scripts/setup build
@@ -31,8 +31,8 @@ models: release ## Build, then fetch and check the speech models
 demo: models ## Voice notes in, transcripts and suggested replies out: no server needed
 	@scripts/demo $(TARGET)/release/sprachpost
 
-test: ## All tests: real model, real broker, real database
-	@scripts/setup build broker ledger
+test: ## All tests: real model, real broker, real database, real ticketing system
+	@scripts/setup build broker ledger tickets
 	$(step) "Building the tests (the first time takes some minutes)"
 	@cargo test --locked --no-run
 	$(step) "Models: fetching what is missing, checking what is there"

@@ -21,6 +21,10 @@ use crate::{
     shutdown::Shutdown,
     telemetry,
     tenants::Tenants,
+    tickets::{
+        OpenError,
+        bridge::{Bridges, gate::Gates},
+    },
     understanding::{
         self, Understander,
         playbook::{Playbook, PlaybookErrors},
@@ -35,6 +39,8 @@ pub enum Role {
     Gateway,
     /// Works on notes.
     Worker,
+    /// Writes results into ticketing systems.
+    Bridge,
 }
 
 /// Runs `roles` until shutdown is requested. The HTTP listener always runs, for health and figures.
@@ -46,18 +52,28 @@ pub async fn serve(mut config: Config, roles: &[Role], shutdown: Shutdown) -> Re
         .map_err(|source| StartError::Listen { address: config.http.listen.to_string(), source })?;
     let recordings = open_recordings(&mut config)?;
     let channels = open_channels(&config, roles)?;
+    let bridges = if roles.contains(&Role::Bridge) { bridges(&config)? } else { Bridges::default() };
     let stages = if roles.contains(&Role::Worker) { Some(stages(&config)?) } else { None };
     let ledger = if stages.is_some() { open_ledger(&config).await? } else { Ledger::none() };
     let broker = open_broker(&config).await?;
+    // Whoever takes them: results wait from now on.
+    for tickets in &config.tickets {
+        broker.declare_results(&tickets.queue()).await?;
+    }
     let collector = collector(&config, &channels, &recordings, &broker).await?;
-    let gateway = Gateway::new(&config.http, recordings, channels, Arc::clone(&broker), figures)?;
+    let gateway = Gateway::new(&config.http, recordings, channels, Arc::clone(&broker), figures)?
+        .with_bridges(bridges.gates(), *roles == [Role::Bridge]);
     let http = run_http(&config, roles, gateway, collector, listener, shutdown.clone());
+    let bridges = tokio::spawn(bridges.run(Arc::clone(&broker), shutdown.clone()));
 
     if let Some(stages) = stages {
         tracing::info!(slots = stages.pool.slots(), model = config.asr.model, "working on notes");
         worker::run(Arc::clone(&broker), ledger, stages, config.worker, shutdown.clone()).await;
     }
     shutdown.requested().await;
+    if let Err(error) = bridges.await {
+        tracing::error!(%error, "the bridge into ticketing systems did not end in order");
+    }
     // Readiness can still be asked for while notes are finished; now nothing is left to ask about.
     if let Err(error) = http.await {
         tracing::warn!(%error, "the HTTP listener did not end in order");
@@ -73,6 +89,12 @@ pub fn open_recordings(config: &mut Config) -> Result<Arc<Recordings>, StartErro
     let recordings = Recordings::open(&config.recordings, config.fetch.inline_bytes_max, &fetcher)?;
     config.fetch.file_roots.extend(recordings.folder().map(Path::to_owned));
     Ok(Arc::new(recordings))
+}
+
+/// One for each ticketing system that is configured.
+fn bridges(config: &Config) -> Result<Bridges, StartError> {
+    let fetcher = Arc::new(Fetcher::new(&config.fetch)?);
+    Bridges::open(&config.tickets, &fetcher).map_err(|(name, source)| StartError::Tickets { name, source })
 }
 
 /// The queue that the configuration names.
@@ -268,6 +290,12 @@ pub enum StartError {
     Understanding(#[from] understanding::SetupError),
     #[error(transparent)]
     Fetch(#[from] SetupError),
+    #[error("tickets.{name} cannot be used")]
+    Tickets {
+        name: String,
+        #[source]
+        source: OpenError,
+    },
     #[error(transparent)]
     Secret(#[from] SecretError),
 }

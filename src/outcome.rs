@@ -73,10 +73,13 @@ pub enum Stage {
     Decode,
     Transcribe,
     Understand,
+    /// Not of a note but of its result, on its way into a ticketing system.
+    Ticket,
 }
 
 impl Stage {
-    pub const ALL: [Self; 5] = [Self::Receive, Self::Fetch, Self::Decode, Self::Transcribe, Self::Understand];
+    pub const ALL: [Self; 6] =
+        [Self::Receive, Self::Fetch, Self::Decode, Self::Transcribe, Self::Understand, Self::Ticket];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -86,6 +89,7 @@ impl Stage {
             Self::Decode => "decode",
             Self::Transcribe => "transcribe",
             Self::Understand => "understand",
+            Self::Ticket => "ticket",
         }
     }
 }

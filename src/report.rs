@@ -147,7 +147,7 @@ impl Report {
     fn keep(&mut self, stage: Stage, elapsed: Duration) {
         let timings = &mut self.data.timings_ms;
         let kept = match stage {
-            Stage::Receive => return,
+            Stage::Receive | Stage::Ticket => return,
             Stage::Fetch => &mut timings.fetch,
             Stage::Decode => &mut timings.decode,
             Stage::Transcribe => &mut timings.transcribe,

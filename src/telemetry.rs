@@ -90,6 +90,10 @@ fn describe() {
     metrics::describe_counter!("sprachpost_ledger_bypassed_total", "Notes processed while the ledger was unreachable");
     metrics::describe_counter!("sprachpost_webhooks_total", "Requests to channels, by channel and how they ended");
     metrics::describe_counter!("sprachpost_channel_messages_total", "Messages from channels, by channel and result");
+    metrics::describe_counter!("sprachpost_tickets_total", "Results for ticketing systems, by connector and result");
+    metrics::describe_counter!("sprachpost_tickets_failures_total", "Failures of ticketing systems, by error");
+    metrics::describe_gauge!("sprachpost_tickets_paused", "1 while nothing is written into a ticketing system");
+    metrics::describe_histogram!("sprachpost_tickets_seconds", "Time to write a result into its ticket");
     metrics::describe_gauge!("sprachpost_notes_in_work", "Notes being worked on");
 }
 

@@ -13,7 +13,7 @@ use tracing::{Instrument, info_span};
 
 use crate::{
     backlog::{self, Backlog},
-    broker::{Broker, BrokerError, Deliveries, Delivery, Exchange, Lane, Prefetch},
+    broker::{Broker, BrokerError, Deliveries, Delivery, Exchange, Lane, Prefetch, patience},
     event::{
         Event, Reason,
         envelope::{self, EventError, PROCESSED_V1, Received},
@@ -87,8 +87,6 @@ impl Default for Config {
 
 /// Notes fetched ahead of the slots, so that a free slot finds its audio ready.
 const AHEAD_OF_SLOTS: u16 = 1;
-/// Pauses between attempts to open the consumer again: the first, and the longest.
-const REOPEN_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 
 /// Works until shutdown is requested, then finishes what fits into the drain limit and hands back the rest.
 pub async fn run(broker: Arc<dyn Broker>, ledger: Ledger, stages: Arc<Stages>, config: Config, shutdown: Shutdown) {
@@ -97,7 +95,8 @@ pub async fn run(broker: Arc<dyn Broker>, ledger: Ledger, stages: Arc<Stages>, c
     let worker = Worker { broker, ledger, stages, backlog, hand_back: CancellationToken::new() };
     let tasks = TaskTracker::new();
 
-    while let Some(mut deliveries) = worker.open(prefetch, &shutdown).await {
+    let consume = || worker.broker.consume(prefetch);
+    while let Some(mut deliveries) = patience::open(consume, "the work queue cannot be consumed yet", &shutdown).await {
         worker.take_from(deliveries.as_mut(), &tasks, &shutdown).await;
     }
 
@@ -121,29 +120,6 @@ struct Worker {
 }
 
 impl Worker {
-    /// Opens the consumer, for as long as it takes. None if shutdown is requested meanwhile.
-    async fn open(&self, prefetch: Prefetch, shutdown: &Shutdown) -> Option<Box<dyn Deliveries>> {
-        let mut pause = REOPEN_PAUSE.0;
-        let mut said = String::new();
-        while !shutdown.is_requested() {
-            match self.broker.consume(prefetch).await {
-                Ok(deliveries) => return Some(deliveries),
-                Err(error) => {
-                    // However long it lasts, it is said once.
-                    if said != error.to_string() {
-                        log_failure(&error, "the work queue cannot be consumed yet");
-                        said = error.to_string();
-                    }
-                }
-            }
-            tokio::select! {
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(REOPEN_PAUSE.1),
-                () = shutdown.requested() => {}
-            }
-        }
-        None
-    }
-
     /// Starts a task for every delivery until the consumer is gone or shutdown is requested. The broker bounds their
     /// number: it sends no more than the prefetch before one is settled.
     async fn take_from(&self, deliveries: &mut dyn Deliveries, tasks: &TaskTracker, shutdown: &Shutdown) {

@@ -23,6 +23,7 @@ mod platforms;
 mod recordings;
 mod producers;
 mod support;
+mod tickets;
 mod told;
 mod understanding;
 mod uploads;

@@ -5,6 +5,7 @@
 //! * [`topology`]: the names of exchanges, queues and headers that both share.
 //! * [`group`]: which queues belong together.
 //! * [`foreign`]: queues on exchanges of other systems.
+//! * [`patience`]: how a consumer is opened.
 //! * [`pattern`]: what a topic pattern matches.
 //!
 //! Both behave the same, and one suite shows it. Neither knows what a note is: they carry [`Message`]s.
@@ -14,6 +15,7 @@ pub mod config;
 pub mod embedded;
 pub mod foreign;
 pub mod group;
+pub mod patience;
 pub mod pattern;
 pub mod topology;
 

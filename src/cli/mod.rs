@@ -14,6 +14,7 @@ mod present;
 mod process;
 mod serve;
 mod submit;
+mod tickets;
 
 use std::{path::PathBuf, process::ExitCode};
 
@@ -55,6 +56,8 @@ enum Command {
     Listen(listen::Arguments),
     /// Look at notes that were given up on, and replay or discard them.
     DeadLetters(dead_letters::Arguments),
+    /// Check the ticketing systems that results are written into.
+    Tickets(tickets::Arguments),
     /// Fetch, list and verify model files.
     Models(models::ModelsArgs),
     /// Check and measure a playbook.
@@ -111,6 +114,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Import(arguments) => import::run(arguments, config).await,
             Command::Listen(arguments) => listen::run(arguments, config).await,
             Command::DeadLetters(arguments) => dead_letters::run(arguments, config).await,
+            Command::Tickets(arguments) => tickets::run(arguments, config).await,
             Command::Bench(arguments) => bench::run(arguments, config).await,
             Command::Models(arguments) => {
                 models::run(&arguments, &config.models).await?;

@@ -14,7 +14,7 @@ use crate::{
 #[derive(Debug, Args)]
 pub struct Arguments {
     /// What this process does; everything, unless named.
-    #[arg(long, value_delimiter = ',', value_enum, default_values_t = [Role::Gateway, Role::Worker])]
+    #[arg(long, value_delimiter = ',', value_enum, default_values_t = [Role::Gateway, Role::Worker, Role::Bridge])]
     roles: Vec<Role>,
 }
 

@@ -64,6 +64,8 @@ pub enum Reason {
     ResultTooLarge,
     /// Too many notes waited, and the operator has such notes set aside (`worker.backlog`).
     Backlog,
+    /// The ticketing system refused the result. Only a dead letter of a bridge says so, never an event.
+    TicketRefused,
     /// Something in this program is wrong.
     InternalError,
 }
@@ -97,6 +99,7 @@ impl Reason {
             Self::ResultNotPublished => "result_not_published",
             Self::ResultTooLarge => "result_too_large",
             Self::Backlog => "backlog",
+            Self::TicketRefused => "ticket_refused",
             Self::InternalError => "internal_error",
         }
     }

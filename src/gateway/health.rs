@@ -9,12 +9,22 @@ pub async fn live() -> &'static str {
     "alive\n"
 }
 
-/// Ready while the broker takes messages.
+/// Ready while the broker takes messages. Ticketing systems that do not work are named; only a process that is there
+/// for nothing else is not ready then.
 pub async fn ready(State(gateway): State<Gateway>) -> impl IntoResponse {
-    if gateway.broker.is_ready() {
-        (StatusCode::OK, "ready\n")
+    if !gateway.broker.is_ready() {
+        return (StatusCode::SERVICE_UNAVAILABLE, "not ready: the broker cannot be reached\n".to_owned());
+    }
+    let paused: Vec<String> = gateway
+        .bridges
+        .paused()
+        .iter()
+        .map(|(name, why)| format!("the ticketing system {name} does not work: {why}\n"))
+        .collect();
+    if gateway.only_bridges && !paused.is_empty() {
+        (StatusCode::SERVICE_UNAVAILABLE, format!("not ready\n{}", paused.concat()))
     } else {
-        (StatusCode::SERVICE_UNAVAILABLE, "not ready: the broker cannot be reached\n")
+        (StatusCode::OK, format!("ready\n{}", paused.concat()))
     }
 }
 

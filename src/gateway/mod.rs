@@ -35,7 +35,10 @@ use self::{
     channels::{Channels, collector::Collector, intake::Intake, webhook},
     uploads::Uploads,
 };
-use crate::{broker::Broker, config::SecretError, recordings::Recordings, retry::RetryPolicy, shutdown::Shutdown};
+use crate::{
+    broker::Broker, config::SecretError, recordings::Recordings, retry::RetryPolicy, shutdown::Shutdown,
+    tickets::bridge::gate::Gates,
+};
 
 /// The HTTP listener.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -96,6 +99,9 @@ pub struct Gateway {
     uploads: Arc<Uploads>,
     channels: Channels,
     intake: Intake,
+    bridges: Gates,
+    /// True if writing into ticketing systems is all that this process is for.
+    only_bridges: bool,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -117,8 +123,16 @@ impl Gateway {
         let tokens = Arc::new(Tokens::read(&config.tokens)?);
         let intake = Intake::new(Arc::clone(&broker), Arc::clone(&recordings));
         let uploads = Arc::new(Uploads::new(&config.uploads));
-        let config = Arc::new(config.clone());
-        Ok(Self { broker, tokens, figures, config, recordings, uploads, channels, intake })
+        let (config, bridges) = (Arc::new(config.clone()), Gates::default());
+        let only_bridges = false;
+        Ok(Self { broker, tokens, figures, config, recordings, uploads, channels, intake, bridges, only_bridges })
+    }
+
+    /// Tells whoever asks for readiness which ticketing systems do not work. Where there is nothing else to do, the
+    /// process is then not ready.
+    #[must_use]
+    pub fn with_bridges(self, bridges: Gates, only_bridges: bool) -> Self {
+        Self { bridges, only_bridges, ..self }
     }
 
     /// What the role of a gateway does besides answering requests, until shutdown is requested: fetches announced

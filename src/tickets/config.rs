@@ -2,15 +2,20 @@
 
 use std::{collections::BTreeMap, sync::Arc};
 
+use jiff::tz::TimeZone;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
-use super::{TicketConnector, http, limiter::Accounts};
+use super::{
+    TicketConnector, http,
+    limiter::Accounts,
+    request_tracker::{self, RequestTracker},
+};
 use crate::{
     config::SecretError,
     event::processed::{OutcomeKind, UrgencyLevel},
-    note::Tenant,
+    note::{NoteId, Tenant},
     retry::RetryPolicy,
 };
 
@@ -37,6 +42,9 @@ pub struct Config {
     /// In which language agents read.
     #[serde(default)]
     pub language: Language,
+    /// In which time zone agents read times, for example `Europe/Berlin`.
+    #[serde(default = "default_time_zone")]
+    pub time_zone: String,
     /// Begins the title of tickets that are opened here.
     #[serde(default)]
     pub title: Option<String>,
@@ -61,6 +69,13 @@ pub struct Config {
     /// How many notes are written at a time.
     #[serde(default = "default_notes_at_a_time")]
     pub notes_at_a_time: u16,
+    /// Seconds without any attempt after the system did not work, for the first time; each further pause is twice as
+    /// long, …
+    #[serde(default = "default_pause_first_s")]
+    pub pause_first_s: f64,
+    /// … up to this many seconds. The system may ask for longer ones.
+    #[serde(default = "default_pause_s_max")]
+    pub pause_s_max: f64,
     /// When a note that was refused is tried again.
     #[serde(default)]
     pub retry: RetryPolicy,
@@ -78,15 +93,43 @@ impl Config {
     ///
     /// # Errors
     /// [`OpenError`] says which setting is wrong.
-    pub fn open(&self, _accounts: &Accounts) -> Result<Arc<dyn TicketConnector>, OpenError> {
-        match self.vendor {}
+    pub fn open(&self, accounts: &Accounts) -> Result<Arc<dyn TicketConnector>, OpenError> {
+        self.check()?;
+        Ok(match &self.vendor {
+            Vendor::RequestTracker(own) => Arc::new(RequestTracker::open(own, self, accounts)?),
+        })
+    }
+
+    fn check(&self) -> Result<(), OpenError> {
+        let wrong = |what: &str| Err(OpenError::Setting(what.to_owned()));
+        let allowed = |b: u8| matches!(b, b'a'..=b'z' | b'0'..=b'9' | b'_' | b'-');
+        if !(1..=64).contains(&self.name.len()) || !self.name.bytes().all(allowed) {
+            return wrong("its name has to be 1 to 64 characters of a-z, 0-9, _ and -");
+        }
+        if TimeZone::get(&self.time_zone).is_err() {
+            return wrong("time_zone is none that is known, such as Europe/Berlin");
+        }
+        if self.audio == Audio::Link && self.link_base.is_none() {
+            return wrong("audio is \"link\", so link_base has to say where notes can be heard");
+        }
+        Ok(())
+    }
+
+    /// Where a note can be heard again, if that is configured.
+    #[must_use]
+    pub fn link_to(&self, note: NoteId) -> Option<Url> {
+        let mut link = self.link_base.clone()?;
+        link.path_segments_mut().ok()?.pop_if_empty().push(&note.to_string());
+        Some(link)
     }
 }
 
 /// Which system it is: `type = "…"`, and its own keys beside it.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 #[serde(tag = "type", rename_all = "snake_case")]
-pub enum Vendor {}
+pub enum Vendor {
+    RequestTracker(request_tracker::Config),
+}
 
 /// What becomes of the recording.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
@@ -115,12 +158,24 @@ fn every_outcome() -> Vec<OutcomeKind> {
     vec![O::Completed, O::NoSpeech, O::Unintelligible, O::Rejected, O::Failed]
 }
 
+fn default_time_zone() -> String {
+    "Europe/Berlin".to_owned()
+}
+
 fn default_audio_bytes_max() -> usize {
     10 << 20
 }
 
 fn default_notes_at_a_time() -> u16 {
     4
+}
+
+fn default_pause_first_s() -> f64 {
+    2.0
+}
+
+fn default_pause_s_max() -> f64 {
+    300.0
 }
 
 fn yes() -> bool {

@@ -1,11 +1,17 @@
 //! Owns what one result says in a ticket, for every vendor alike. It knows nothing of how it gets there.
+//!
+//! * [`text`]: the note that agents read. [`words`]: its sentences, in German and English.
+
+mod text;
+mod words;
 
 use bytes::Bytes;
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 
+use super::Config;
 use crate::{
-    event::Processed,
+    event::{Processed, processed::AudioInfo},
     hex,
     note::{Channel, NoteId, Tenant},
     private::Private,
@@ -36,12 +42,65 @@ pub struct TicketEntry {
     pub reminder_at: Option<Timestamp>,
 }
 
+/// What became of the recording on its way into the ticket.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Playback {
+    /// It is attached.
+    Attached(Bytes),
+    /// It is not to be.
+    NotWanted,
+    /// The note carried its audio itself, so that there is nothing to fetch it from.
+    NotKept,
+    /// It cannot be fetched any more.
+    Gone,
+    /// It is larger than what may be attached.
+    TooLarge,
+}
+
 impl TicketEntry {
+    /// What `result` says in the system of `config`.
+    #[must_use]
+    pub fn of(result: &Processed, config: &Config, playback: &Playback) -> Self {
+        let understanding = result.understanding.as_ref();
+        let route = result.route.as_ref();
+        let marker = Marker::of(result.note_id, result.replay);
+        Self {
+            conversation: ConversationKey::of_result(result),
+            reference: result.ticket.clone(),
+            title: text::title(result, config),
+            text: text::note(result, config, playback, &marker),
+            attachment: match playback {
+                Playback::Attached(bytes) => Some(Attachment::of(result, bytes)),
+                _ => None,
+            },
+            priority: understanding.and_then(|u| config.priority_by_urgency.get(&u.urgency.level)).cloned(),
+            team: route.and_then(|route| config.team_by_route.get(route.team.as_ref()?)).cloned(),
+            tags: tags(result, config),
+            reminder_at: result.follow_up.as_ref().filter(|_| config.reminders).map(|follow_up| follow_up.due_at),
+            marker,
+        }
+    }
+
     /// What the tickets of this entry are found by: its conversation, or itself where it has none.
     #[must_use]
     pub fn key(&self) -> &str {
         self.conversation.as_ref().map_or(self.marker.as_str(), ConversationKey::as_str)
     }
+}
+
+/// Each once, in the order of the configuration.
+fn tags(result: &Processed, config: &Config) -> Vec<String> {
+    let intent = result.understanding.as_ref().and_then(|u| u.intent.as_ref());
+    let of_intent = intent.and_then(|intent| config.tags_by_intent.get(&intent.name));
+    let escalated = result.route.as_ref().is_some_and(|route| route.escalate);
+    let of_escalation = escalated.then_some(&config.tags_if_escalated);
+    let mut tags = Vec::new();
+    for tag in [Some(&config.tags), of_intent, of_escalation].into_iter().flatten().flatten() {
+        if !tags.contains(tag) {
+            tags.push(tag.clone());
+        }
+    }
+    tags
 }
 
 /// `[vn:<note id>]`, or `[vn:<note id>.<n>]` for the result of the `n`th replay: what a note is recognised by, so that
@@ -115,6 +174,33 @@ pub struct Attachment {
     pub bytes: Bytes,
 }
 
+impl Attachment {
+    fn of(result: &Processed, bytes: &Bytes) -> Self {
+        let (ending, content_type) = kind_of_file(result.audio.as_ref());
+        Self {
+            file_name: format!("voice-note-{}.{ending}", result.note_id),
+            content_type: content_type.to_owned(),
+            bytes: bytes.clone(),
+        }
+    }
+}
+
+/// By what the audio was found to be, never by what somebody called it.
+fn kind_of_file(audio: Option<&AudioInfo>) -> (&'static str, &'static str) {
+    match audio.map(|audio| audio.container.as_str()) {
+        Some("ogg") => ("ogg", "audio/ogg"),
+        Some("mp4") => ("m4a", "audio/mp4"),
+        Some("adts") => ("aac", "audio/aac"),
+        Some("mpeg") => ("mp3", "audio/mpeg"),
+        Some("matroska") => ("mka", "audio/x-matroska"),
+        Some("wav") => ("wav", "audio/wav"),
+        Some("flac") => ("flac", "audio/flac"),
+        Some("webm") => ("webm", "audio/webm"),
+        Some("caf") => ("caf", "audio/x-caf"),
+        _ => ("bin", "application/octet-stream"),
+    }
+}
+
 impl std::fmt::Debug for Attachment {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Attachment")
@@ -125,30 +211,4 @@ impl std::fmt::Debug for Attachment {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn key(tenant: &str, channel: &str, conversation: &str) -> String {
-        ConversationKey::of(&tenant.parse().unwrap(), &channel.parse().unwrap(), &conversation.into())
-            .as_str()
-            .to_owned()
-    }
-
-    #[test]
-    fn a_conversation_has_one_key_that_does_not_show_its_number() {
-        insta::assert_snapshot!(key("musterstrom", "whatsapp", "4917012345"), @"[vc:d42d57bab52f4cf57cb60a46]");
-        assert_ne!(key("musterstrom", "whatsapp", "4917012345"), key("musterstrom", "telegram", "4917012345"));
-        assert_ne!(key("a", "b", "1"), key("c", "b", "1"));
-    }
-
-    #[test]
-    fn a_replay_has_a_marker_of_its_own_that_is_no_part_of_another() {
-        let note = NoteId::of(&"t".parse().unwrap(), &"c".parse().unwrap(), "m");
-        let markers: Vec<Marker> = (0..12).map(|replay| Marker::of(note, replay)).collect();
-        for (n, marker) in markers.iter().enumerate() {
-            let others = markers.iter().filter(|other| other.as_str().contains(marker.as_str()));
-            assert_eq!(others.count(), 1, "{n}");
-        }
-        assert_eq!(markers[0].bare(), format!("vn:{note}"));
-    }
-}
+mod tests;

@@ -7,10 +7,12 @@
 //! * [`config`]: the settings, a list of `[[tickets]]`.
 //! * One file a vendor, which knows its system's interface and nothing of queues, results or retries.
 
+pub mod bridge;
 pub mod config;
 pub mod entry;
 pub mod http;
 pub mod limiter;
+pub mod request_tracker;
 
 use std::{fmt, time::Duration};
 
@@ -22,6 +24,9 @@ pub use self::{
 };
 
 /// One system that tickets live in. Every method may be repeated, and every request is limited in time and size.
+///
+/// The note comes last: a ticket is found or opened, then set, and then the note is written. Where its marker is, there
+/// is nothing left to do, and nothing that agents have changed since is changed back.
 #[async_trait]
 pub trait TicketConnector: Send + Sync {
     /// The tickets that may hold this entry, the best first, a handful at most: the one that it refers to, then those

@@ -3,6 +3,7 @@
 pub mod clips;
 pub mod frames;
 pub mod guarded;
+pub mod http_proxy;
 pub mod ledger;
 pub mod nonspeech;
 pub mod platforms;
@@ -11,6 +12,7 @@ pub mod program;
 pub mod proxy;
 pub mod rabbitmq;
 pub mod random;
+pub mod request_tracker;
 pub mod stages;
 pub mod voices;
 pub mod wer;

@@ -1,0 +1,332 @@
+//! The bridge from a queue of results into a real Request Tracker, through a proxy that makes it fail.
+
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use jiff::Timestamp;
+use serde_json::json;
+use sprachpost::{
+    audio::fetch::{self, Fetcher},
+    broker::{self, Broker, Depth, Exchange, Group},
+    event::{Event, Processed},
+    shutdown::Shutdown,
+    tickets::{
+        Config,
+        bridge::{Bridges, gate::Gates},
+    },
+};
+use tokio::{task::JoinHandle, time::Instant};
+
+use super::{PATIENCE, config, result, usual};
+use crate::support::{
+    http_proxy::{Action, HttpProxy, Seen},
+    request_tracker::{Comment, Server, shared},
+    runtime,
+};
+
+/// A bridge on an embedded queue of its own.
+struct Running {
+    broker: Arc<dyn Broker>,
+    shutdown: Shutdown,
+    gates: Gates,
+    handle: JoinHandle<()>,
+    group: Group,
+    folder: tempfile::TempDir,
+}
+
+impl Running {
+    async fn start(config: &Config) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let url = format!("embedded:{}", folder.path().join("queue.sqlite").display()).into();
+        let broker = broker::open(Some(&url), &broker::Config::default()).await.unwrap();
+        let fetch = fetch::Config { file_roots: vec![folder.path().to_owned()], ..fetch::Config::default() };
+        let bridges = Bridges::open(std::slice::from_ref(config), &Arc::new(Fetcher::new(&fetch).unwrap())).unwrap();
+        let (shutdown, gates) = (Shutdown::default(), bridges.gates());
+        broker.declare_results(&config.queue()).await.unwrap();
+        let group = Group::Named(config.queue().group().unwrap());
+        let handle = tokio::spawn(bridges.run(Arc::clone(&broker), shutdown.clone()));
+        Self { broker, shutdown, gates, handle, group, folder }
+    }
+
+    async fn publish(&self, result: &Processed) {
+        let message = Event::processed(result.clone(), None).to_message(Timestamp::now());
+        self.broker.publish(Exchange::Results, &message).await.unwrap();
+    }
+
+    fn keep(&self, name: &str, bytes: &[u8]) -> String {
+        let path = self.folder.path().join(name);
+        std::fs::write(&path, bytes).unwrap();
+        path.display().to_string()
+    }
+
+    /// Waits until nothing waits any more.
+    async fn settled(&self, dead_letters: u64) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let depth = self.broker.depth_of(&self.group).await.unwrap();
+            if depth == (Depth { waiting: 0, dead_letters }) {
+                return;
+            }
+            assert!(Instant::now() < deadline, "{depth:?}, paused: {:?}", self.gates.paused());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    }
+
+    async fn paused(&self, why: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        while self.gates.paused() != [("main", why)] {
+            assert!(Instant::now() < deadline, "{:?}", self.gates.paused());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    }
+
+    async fn stop(self) {
+        self.shutdown.request();
+        tokio::time::timeout(PATIENCE, self.handle).await.unwrap().unwrap();
+        self.broker.close().await;
+    }
+}
+
+/// Retries without long delays.
+const QUICK: &str = "[retry]\nfirst_delay_s = 0.1\nfactor = 1.0\nattempts_max = 2\n[http]\ntotal_s_max = 2\n";
+
+fn through(proxy: &HttpProxy, rt: &Server, queue: &str) -> Config {
+    config(&proxy.url(), &rt.token_file("voicebot"), queue, QUICK)
+}
+
+/// The comments of the only ticket of a queue.
+async fn comments(rt: &Server, queue: &str) -> Vec<Comment> {
+    let tickets = rt.tickets(queue).await;
+    assert_eq!(tickets.len(), 1, "{tickets:?}");
+    rt.comments(&tickets[0]).await
+}
+
+/// Does the first `count` requests that `matches`, and passes everything else.
+fn first(
+    count: usize,
+    matches: impl Fn(&Seen) -> bool + Send + Sync + 'static,
+    act: Action,
+) -> impl Fn(&Seen) -> Action + Send + Sync + 'static {
+    let left = AtomicUsize::new(count);
+    move |seen| {
+        let hit =
+            matches(seen) && left.fetch_update(Ordering::SeqCst, Ordering::SeqCst, |left| left.checked_sub(1)).is_ok();
+        if hit { act.clone() } else { Action::Pass }
+    }
+}
+
+#[test]
+fn a_result_that_comes_again_and_again_is_one_note() {
+    runtime().block_on(async {
+        let rt = shared();
+        let queue = rt.new_queue().await;
+        let bridge = Running::start(&usual(rt, &queue, "")).await;
+        let audio = b"not really audio".repeat(99);
+        let path = bridge.keep("note.ogg", &audio);
+        let note = result("c", "again", &json!({"recording": {"type": "file", "path": path}}));
+        for _ in 0..5 {
+            bridge.publish(&note).await;
+        }
+        bridge.settled(0).await;
+        let comments = comments(rt, &queue).await;
+        assert_eq!(comments.len(), 1);
+        assert_eq!(comments[0].files[0].2, audio);
+        bridge.stop().await;
+    });
+}
+
+#[test]
+fn two_notes_of_a_new_conversation_open_one_ticket() {
+    runtime().block_on(async {
+        let rt = shared();
+        let queue = rt.new_queue().await;
+        let bridge = Running::start(&usual(rt, &queue, "")).await;
+        for n in 0..4 {
+            bridge.publish(&result("together", &format!("together {n}"), &json!({}))).await;
+        }
+        bridge.settled(0).await;
+        assert_eq!(comments(rt, &queue).await.len(), 4);
+        bridge.stop().await;
+    });
+}
+
+#[test]
+fn a_storm_of_errors_pauses_the_connector_and_uses_up_no_attempts() {
+    runtime().block_on(async {
+        let rt = shared();
+        let queue = rt.new_queue().await;
+        let storm = first(12, |seen| seen.method != "GET" || seen.path.contains("/tickets"), Action::Answer(500, ""));
+        let proxy = HttpProxy::start(rt.port, storm);
+        let bridge = Running::start(&through(&proxy, rt, &queue)).await;
+        for n in 0..3 {
+            bridge.publish(&result(&format!("storm {n}"), &format!("storm {n}"), &json!({}))).await;
+        }
+        bridge.paused("unavailable").await;
+        // Two attempts are all that a note has; there are far more failures.
+        bridge.settled(0).await;
+        assert!(bridge.gates.paused().is_empty());
+        let mut written = 0;
+        for ticket in rt.tickets(&queue).await {
+            written += rt.comments(&ticket).await.len();
+        }
+        assert_eq!((written, rt.tickets(&queue).await.len()), (3, 3));
+        bridge.stop().await;
+    });
+}
+
+#[test]
+fn an_answer_that_takes_30_seconds_or_is_lost_writes_nothing_twice() {
+    runtime().block_on(async {
+        let rt = shared();
+        for (name, lost) in [("late", Duration::from_secs(30)), ("lost", Duration::ZERO)] {
+            let queue = rt.new_queue().await;
+            // Of the ticket as well as of the note.
+            let writes = |seen: &Seen| {
+                seen.is("POST", "/comment") || (seen.is("POST", "/ticket") && seen.path.ends_with("/ticket"))
+            };
+            let proxy = HttpProxy::start(rt.port, first(2, writes, Action::LoseAnswer(lost)));
+            let bridge = Running::start(&through(&proxy, rt, &queue)).await;
+            bridge.publish(&result(name, name, &json!({}))).await;
+            bridge.paused(if lost.is_zero() { "unreachable" } else { "timed_out" }).await;
+            bridge.settled(0).await;
+            assert_eq!(comments(rt, &queue).await.len(), 1, "{name}");
+            assert!(proxy.seen().iter().filter(|seen| writes(seen)).count() == 2, "{name}");
+            bridge.stop().await;
+        }
+    });
+}
+
+#[test]
+fn a_system_that_asks_for_a_pause_gets_it() {
+    runtime().block_on(async {
+        let rt = shared();
+        let queue = rt.new_queue().await;
+        let asked = Action::Answer(429, "retry-after: 2\r\n");
+        let proxy = HttpProxy::start(rt.port, first(1, |seen| seen.is("POST", "/comment"), asked));
+        let bridge = Running::start(&through(&proxy, rt, &queue)).await;
+        bridge.publish(&result("limited", "limited", &json!({}))).await;
+        bridge.paused("limited").await;
+        let (since, requests) = (Instant::now(), proxy.seen().len());
+        while since.elapsed() < Duration::from_millis(1800) {
+            assert_eq!(proxy.seen().len(), requests, "after {:?}", since.elapsed());
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+        bridge.settled(0).await;
+        assert_eq!(comments(rt, &queue).await.len(), 1);
+        bridge.stop().await;
+    });
+}
+
+#[test]
+fn an_operators_rate_is_kept() {
+    runtime().block_on(async {
+        let rt = shared();
+        let queue = rt.new_queue().await;
+        let proxy = HttpProxy::start(rt.port, |_| Action::Pass);
+        let slow = format!("rates = [{{ requests = 5, per_s = 1 }}]\n{QUICK}");
+        let bridge = Running::start(&config(&proxy.url(), &rt.token_file("voicebot"), &queue, &slow)).await;
+        let began = Instant::now();
+        bridge.publish(&result("rate", "rate", &json!({}))).await;
+        bridge.settled(0).await;
+        let requests = proxy.seen().len() as u32;
+        assert!(
+            began.elapsed() >= Duration::from_secs(1) * ((requests - 1) / 5),
+            "{requests} in {:?}",
+            began.elapsed()
+        );
+        bridge.stop().await;
+    });
+}
+
+#[test]
+fn a_note_that_is_refused_is_a_dead_letter_and_others_are_written() {
+    runtime().block_on(async {
+        let rt = shared();
+        let queue = rt.new_queue().await;
+        let refused = |seen: &Seen| seen.is("POST", "/comment");
+        let proxy = HttpProxy::start(rt.port, first(2, refused, Action::Answer(422, "")));
+        let bridge = Running::start(&through(&proxy, rt, &queue)).await;
+        bridge.publish(&result("c", "refused", &json!({}))).await;
+        bridge.settled(1).await;
+        bridge.publish(&result("c", "taken", &json!({}))).await;
+        bridge.settled(1).await;
+        assert!(bridge.gates.paused().is_empty(), "the system works");
+        assert_eq!(comments(rt, &queue).await.len(), 1);
+        let mut letters = bridge.broker.open_dead_letters_of(&bridge.group).await.unwrap();
+        let letter = letters.next().await.unwrap().unwrap().into_letter();
+        assert_eq!((letter.reason.as_str(), letter.stage.as_str(), letter.attempts), ("ticket_refused", "ticket", 2));
+        letters.close().await.unwrap();
+        bridge.stop().await;
+    });
+}
+
+#[test]
+fn a_recording_that_is_gone_or_too_large_is_said_and_the_note_is_written() {
+    runtime().block_on(async {
+        let rt = shared();
+        let queue = rt.new_queue().await;
+        let bridge = Running::start(&usual(rt, &queue, "audio_bytes_max = 1000\n")).await;
+        let large = bridge.keep("large.ogg", &[7; 1001]);
+        let other = bridge.keep("other.ogg", b"something else by now");
+        let as_it_was = json!({"container": "ogg", "codec": "opus", "duration_s": 1.0, "sha256": "00"});
+        let gone = bridge.folder.path().join("gone.ogg").display().to_string();
+        for (path, audio, said) in [
+            (gone, json!(null), "nicht mehr abrufbar"),
+            (large, json!(null), "zu groß zum Anhängen"),
+            (other, as_it_was, "nicht mehr abrufbar"),
+        ] {
+            let note = result("c", &path, &json!({"recording": {"type": "file", "path": path}, "audio": audio}));
+            bridge.publish(&note).await;
+            bridge.settled(0).await;
+            let comments = comments(rt, &queue).await;
+            let comment = comments.last().unwrap();
+            assert!(comment.text.contains(said) && comment.files.is_empty(), "{}", comment.text);
+        }
+        bridge.stop().await;
+    });
+}
+
+#[test]
+fn only_the_results_that_are_wanted_are_written() {
+    runtime().block_on(async {
+        let rt = shared();
+        let queue = rt.new_queue().await;
+        let bridge = Running::start(&usual(rt, &queue, "tenants = [\"acme\"]\noutcomes = [\"completed\"]\n")).await;
+        let silent = json!({"outcome": "no_speech", "reason": "silence", "transcript": null, "understanding": null});
+        bridge.publish(&result("c", "silent", &silent)).await;
+        bridge.publish(&result("c", "another tenant's", &json!({"tenant": "other"}))).await;
+        bridge.publish(&result("c", "wanted", &json!({}))).await;
+        bridge.settled(0).await;
+        assert_eq!(comments(rt, &queue).await.len(), 1);
+        bridge.stop().await;
+    });
+}
+
+#[test]
+fn what_waits_for_a_system_that_is_down_is_handed_back_at_once_when_the_process_ends() {
+    runtime().block_on(async {
+        let mut config = config("http://127.0.0.1:9", Path::new("/dev/null"), "Voice", "");
+        let token = tempfile::NamedTempFile::new().unwrap();
+        std::fs::write(token.path(), "x").unwrap();
+        config =
+            toml::from_str(&toml::to_string(&config).unwrap().replace("/dev/null", token.path().to_str().unwrap()))
+                .unwrap();
+        (config.pause_first_s, config.pause_s_max) = (300.0, 300.0);
+        let bridge = Running::start(&config).await;
+        bridge.publish(&result("c", "down", &json!({}))).await;
+        bridge.paused("unreachable").await;
+        let began = Instant::now();
+        bridge.shutdown.request();
+        tokio::time::timeout(PATIENCE, bridge.handle).await.unwrap().unwrap();
+        assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+        let depth = bridge.broker.depth_of(&bridge.group).await.unwrap();
+        assert_eq!(depth, Depth { waiting: 1, dead_letters: 0 });
+        bridge.broker.close().await;
+    });
+}

@@ -1,0 +1,190 @@
+//! The whole way, with processes that die on it: a note goes from RabbitMQ through a real worker with the real model and
+//! the bridge into a real Request Tracker, and is there exactly once.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
+use jiff::Timestamp;
+use sprachpost::{
+    broker::{self, Broker, Depth, Exchange, Group, ResultQueue},
+    event::envelope::{Received, received_message},
+    note::{AudioSource, VoiceNote},
+};
+
+use super::PATIENCE;
+use crate::support::{
+    clips,
+    http_proxy::{Action, HttpProxy, Seen},
+    program::{self, Server},
+    rabbitmq,
+    request_tracker::{self, CONVERSATION_FIELD},
+    runtime,
+};
+
+/// A RabbitMQ of its own, and a folder that all processes share.
+struct Way {
+    url: String,
+    folder: tempfile::TempDir,
+    clip: PathBuf,
+}
+
+impl Way {
+    fn new(vhost: &rabbitmq::Vhost<'_>) -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        let own = clips::own().into_iter().find(|clip| clip.outcome.as_deref() == Some("completed")).unwrap();
+        let clip = folder.path().join("note.ogg");
+        std::fs::copy(&own.path, &clip).unwrap();
+        Self { url: vhost.url(), folder, clip }
+    }
+
+    /// What processes are told that start from now on.
+    fn configure(&self, rt_url: &str, token: &Path, queue: &str) {
+        let config = format!(
+            "[fetch]\nfile_roots = [\"{}\"]\n[[tickets]]\nname = \"main\"\ntype = \"request_tracker\"\nurl = \"{rt_url}\"\n\
+             queue = \"{queue}\"\ntoken = {{ file = \"{}\" }}\nconversation_field = \"{CONVERSATION_FIELD}\"\n\
+             pause_first_s = 0.2\npause_s_max = 1.0\nhttp.total_s_max = 20\n",
+            self.folder.path().display(),
+            token.display()
+        );
+        std::fs::write(self.folder.path().join("sprachpost.toml"), config).unwrap();
+    }
+
+    /// A process of the program itself.
+    fn process(&self, roles: &str) -> Server {
+        let mut command = program::command(self.folder.path());
+        command
+            .env("SPRACHPOST__BROKER__URL", &self.url)
+            .env("SPRACHPOST_CONFIG", self.folder.path().join("sprachpost.toml"));
+        Server::start(command, &["--roles", roles])
+    }
+
+    async fn broker(&self) -> Arc<dyn Broker> {
+        broker::open(Some(&self.url.clone().into()), &broker::Config::default()).await.unwrap()
+    }
+
+    /// A note of a conversation of its own.
+    async fn submit(&self, message_id: &str) {
+        let audio = AudioSource::File { path: self.clip.display().to_string() };
+        let mut note =
+            VoiceNote::new("acme".parse().unwrap(), "whatsapp".parse().unwrap(), message_id.to_owned(), audio);
+        note.conversation = Some(format!("conversation {message_id}").into());
+        let message = received_message(&Received { note, traceparent: None }, Timestamp::now());
+        let broker = self.broker().await;
+        broker.publish(Exchange::Notes, &message).await.unwrap();
+        broker.close().await;
+    }
+
+    /// Lets this process finish its one result and end, and checks that nothing is left anywhere.
+    async fn finish(&self, bridge: Server) {
+        let deadline = Instant::now() + PATIENCE;
+        let is_done = |figures: &str| {
+            let counts = figures.lines().filter(|line| line.starts_with("sprachpost_tickets_total{"));
+            counts.filter(|line| line.contains("written") || line.contains("repeated")).count() > 0
+        };
+        while !is_done(&bridge.request("GET", "/metrics", &[], b"").1) {
+            assert!(Instant::now() < deadline, "the result was not written");
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        bridge.signal("TERM");
+        let (code, log) = tokio::task::block_in_place(|| bridge.wait());
+        assert_eq!(code, Some(0), "{log}");
+        let broker = self.broker().await;
+        let tickets = ResultQueue { name: "tickets.main".to_owned(), patterns: vec!["processed.#".to_owned()] };
+        for group in [Group::Notes, Group::Named(tickets.group().unwrap())] {
+            let depth = broker.depth_of(&group).await.unwrap();
+            assert_eq!(depth, Depth { waiting: 0, dead_letters: 0 }, "{group}\n{log}");
+        }
+        broker.close().await;
+    }
+}
+
+/// What an agent finds: one ticket with one comment, the note's words in it, and its recording byte for byte.
+async fn assert_one_note(rt: &request_tracker::Server, queue: &str, clip: &Path, when: &str) {
+    let tickets = rt.tickets(queue).await;
+    assert_eq!(tickets.len(), 1, "{when}");
+    let comments = rt.comments(&tickets[0]).await;
+    assert_eq!(comments.len(), 1, "{when}");
+    assert!(comments[0].text.contains("GESAGT WURDE"), "{when}: {}", comments[0].text);
+    let (_, kind, bytes) = &comments[0].files[0];
+    assert_eq!(kind, "audio/ogg", "{when}");
+    assert!(*bytes == std::fs::read(clip).unwrap(), "{when}: the recording is another one");
+}
+
+#[test]
+fn a_note_reaches_the_ticket_with_its_recording_byte_for_byte() {
+    let (rt, vhost) = (request_tracker::shared(), rabbitmq::shared().new_vhost());
+    runtime().block_on(async {
+        let queue = rt.new_queue().await;
+        let way = Way::new(&vhost);
+        way.configure(&rt.url(), &rt.token_file("voicebot"), &queue);
+        let worker_and_bridge = tokio::task::block_in_place(|| way.process("worker,bridge"));
+        way.submit("the whole way").await;
+        way.finish(worker_and_bridge).await;
+        assert_one_note(rt, &queue, &way.clip, "undisturbed").await;
+    });
+}
+
+/// Whether a request is the one at which the bridge is killed.
+type IsStep = fn(&Seen) -> bool;
+
+#[test]
+fn a_bridge_killed_at_any_step_leaves_exactly_one_note() {
+    // Each step is one request: killed before the system sees it, and after the system did what it asks for.
+    let steps: [(&str, IsStep); 5] = [
+        ("looking for the ticket", |seen| seen.is("GET", "/tickets?query=%27CF")),
+        ("opening the ticket", |seen| seen.method == "POST" && seen.path.ends_with("/ticket")),
+        ("reading the ticket", |seen| seen.is("GET", "/ticket/")),
+        ("writing the note", |seen| seen.is("POST", "/comment")),
+        ("looking at the note", |seen| seen.is("GET", "/transaction/")),
+    ];
+    let (rt, vhost) = (request_tracker::shared(), rabbitmq::shared().new_vhost());
+    let way = Way::new(&vhost);
+    way.configure(&rt.url(), &rt.token_file("voicebot"), "of nobody");
+    // Its results wait while no bridge runs.
+    let _worker = way.process("worker");
+    for (step, is_step) in steps {
+        for after in [false, true] {
+            let when = format!("{step}, {}", if after { "after" } else { "before" });
+            let queue = runtime().block_on(rt.new_queue());
+            let (armed, reached) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
+            let proxy = HttpProxy::start(rt.port, {
+                let (armed, reached) = (Arc::clone(&armed), Arc::clone(&reached));
+                // The bridge also looks around when it starts, before it has a note: for tickets of its queue.
+                let writing = AtomicBool::new(false);
+                move |seen| {
+                    writing.fetch_or(seen.path.contains("CF"), Ordering::SeqCst);
+                    if !armed.load(Ordering::SeqCst) || !writing.load(Ordering::SeqCst) || !is_step(seen) {
+                        return Action::Pass;
+                    }
+                    reached.fetch_add(1, Ordering::SeqCst);
+                    if after { Action::LoseAnswer(PATIENCE) } else { Action::Stall(PATIENCE) }
+                }
+            });
+            way.configure(&proxy.url(), &rt.token_file("voicebot"), &queue);
+            let bridge = way.process("bridge");
+            runtime().block_on(way.submit(&when));
+            let deadline = Instant::now() + PATIENCE;
+            while reached.load(Ordering::SeqCst) == 0 {
+                assert!(Instant::now() < deadline, "{when}: never reached; {:#?}", proxy.seen());
+                std::thread::sleep(Duration::from_millis(10));
+            }
+            if after {
+                proxy.wait_until_done();
+            }
+            // With signal 9.
+            drop(bridge);
+            armed.store(false, Ordering::SeqCst);
+            let bridge = way.process("bridge");
+            runtime().block_on(async {
+                way.finish(bridge).await;
+                assert_one_note(rt, &queue, &way.clip, &when).await;
+            });
+        }
+    }
+}

@@ -1,0 +1,69 @@
+//! Results into real ticketing systems.
+
+mod bridge;
+mod killed;
+mod request_tracker;
+
+use std::{path::Path, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use serde_json::{Value, json};
+use sprachpost::{
+    event::Processed,
+    tickets::{Config, TicketConnector, TicketEntry, entry::Playback, limiter::Accounts},
+};
+
+use crate::support::request_tracker::{CONVERSATION_FIELD, Server, TAGS_FIELD};
+
+/// Longest wait for something that takes a second.
+pub const PATIENCE: Duration = Duration::from_mins(1);
+
+/// The result of a note that was understood; `conversation` and `message_id` say which.
+pub fn result(conversation: &str, message_id: &str, changes: &Value) -> Processed {
+    let note_id = sprachpost::note::NoteId::of(&"acme".parse().unwrap(), &"whatsapp".parse().unwrap(), message_id);
+    let mut result = json!({
+        "note_id": note_id, "tenant": "acme", "channel": "whatsapp", "message_id": message_id,
+        "conversation": conversation, "ticket": null, "sender": null, "sent_at": "2026-11-21T18:02:11Z",
+        "reply_window_ends_at": null, "outcome": "completed", "reason": null, "detail": null, "audio": null,
+        "transcript": {"text": "Grüße, <b>das Internet</b> geht nicht.", "language": "de", "language_confidence": 0.99,
+                       "confidence": 0.93, "segments": [], "model": "m"},
+        "understanding": {"intent": {"name": "outage", "confidence": 0.9}, "alternatives": [],
+                          "urgency": {"level": "high", "grounds": ["outage"]}, "entities": [],
+                          "contact": {"phone_allowed": null}},
+        "reply": {"kind": "abstention", "reason": "no_template"}, "route": {"team": "technik", "escalate": false},
+        "follow_up": null, "attempt": 1, "worker": "w", "software": "0",
+        "timings_ms": {"queue": null, "fetch": null, "decode": null, "transcribe": null, "understand": null, "total": 1}
+    });
+    for (field, value) in changes.as_object().unwrap() {
+        result[field] = value.clone();
+    }
+    serde_json::from_value(result).unwrap()
+}
+
+/// What `[[tickets]]` says, with `more` beside it.
+pub fn config(url: &str, token_file: &Path, queue: &str, more: &str) -> Config {
+    let text = format!(
+        "name = \"main\"\ntype = \"request_tracker\"\nurl = \"{url}\"\nqueue = \"{queue}\"\n\
+         token = {{ file = \"{}\" }}\nconversation_field = \"{CONVERSATION_FIELD}\"\ntags_field = \"{TAGS_FIELD}\"\n\
+         pause_first_s = 0.2\npause_s_max = 1.0\n{more}",
+        token_file.display()
+    );
+    toml::from_str(&text).unwrap()
+}
+
+/// The user with every right, in this queue.
+pub fn usual(rt: &Server, queue: &str, more: &str) -> Config {
+    config(&rt.url(), &rt.token_file("voicebot"), queue, more)
+}
+
+pub fn open(config: &Config) -> Arc<dyn TicketConnector> {
+    config.open(&Accounts::default()).unwrap()
+}
+
+pub fn entry(result: &Processed, config: &Config) -> TicketEntry {
+    TicketEntry::of(result, config, &Playback::NotWanted)
+}
+
+pub fn entry_with(result: &Processed, config: &Config, audio: &'static [u8]) -> TicketEntry {
+    TicketEntry::of(result, config, &Playback::Attached(Bytes::from_static(audio)))
+}
