@@ -8,9 +8,15 @@ use serde::{Deserialize, Serialize};
 use url::Url;
 
 use super::{
-    TicketConnector, http,
+    TicketConnector,
+    chatwoot::{self, Chatwoot},
+    freshdesk::{self, Freshdesk},
+    http,
     limiter::Accounts,
     request_tracker::{self, RequestTracker},
+    webhook::{self, Webhook},
+    zammad::{self, Zammad},
+    zendesk::{self, Zendesk},
 };
 use crate::{
     config::SecretError,
@@ -97,6 +103,11 @@ impl Config {
         self.check()?;
         Ok(match &self.vendor {
             Vendor::RequestTracker(own) => Arc::new(RequestTracker::open(own, self, accounts)?),
+            Vendor::Zammad(own) => Arc::new(Zammad::new(own, self, accounts)?),
+            Vendor::Chatwoot(own) => Arc::new(Chatwoot::new(own, self, accounts)?),
+            Vendor::Zendesk(own) => Arc::new(Zendesk::new(own, self, accounts)?),
+            Vendor::Freshdesk(own) => Arc::new(Freshdesk::new(own, self, accounts)?),
+            Vendor::Webhook(own) => Arc::new(Webhook::new(own, self, accounts)?),
         })
     }
 
@@ -129,6 +140,11 @@ impl Config {
 #[serde(tag = "type", rename_all = "snake_case")]
 pub enum Vendor {
     RequestTracker(request_tracker::Config),
+    Zammad(zammad::Config),
+    Chatwoot(chatwoot::Config),
+    Zendesk(zendesk::Config),
+    Freshdesk(freshdesk::Config),
+    Webhook(webhook::Config),
 }
 
 /// What becomes of the recording.

@@ -86,6 +86,12 @@ impl TicketEntry {
     pub fn key(&self) -> &str {
         self.conversation.as_ref().map_or(self.marker.as_str(), ConversationKey::as_str)
     }
+
+    /// The same without its brackets.
+    #[must_use]
+    pub fn bare_key(&self) -> &str {
+        bare(self.key())
+    }
 }
 
 /// Each once, in the order of the configuration.

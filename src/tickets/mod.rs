@@ -14,12 +14,28 @@ pub mod http;
 pub mod limiter;
 pub mod request_tracker;
 
+// Vendors.
+pub mod chatwoot;
+pub mod freshdesk;
+pub mod webhook;
+pub mod zammad;
+pub mod zendesk;
+
+// What vendors have in common.
+mod account;
+mod fit;
+mod mapped;
+mod markup;
+mod multipart;
+mod opening;
+mod reference;
+
 use std::{fmt, time::Duration};
 
 use async_trait::async_trait;
 
 pub use self::{
-    config::{Config, OpenError, Vendor},
+    config::{Audio, Config, Language, OpenError, Vendor},
     entry::{Attachment, ConversationKey, Marker, TicketEntry},
 };
 

@@ -14,6 +14,7 @@ pub mod rabbitmq;
 pub mod random;
 pub mod request_tracker;
 pub mod stages;
+pub mod tickets;
 pub mod voices;
 pub mod wer;
 pub mod worker;

@@ -1,6 +1,7 @@
-//! Results into real ticketing systems.
+//! Results into ticketing systems: real ones where they can run here, else stand-ins that keep the documented rules.
 
 mod bridge;
+mod connectors;
 mod killed;
 mod request_tracker;
 
