@@ -172,7 +172,7 @@ impl Chatwoot {
 
     async fn change(&self, ticket: &TicketId, what: &str, change: Value) -> Result<(), TicketError> {
         let request = self.post(&["conversations", ticket.as_str(), what]).json(&change);
-        judged(request.send().await?, "change conversations").map(drop)
+        judged(request.send().await?, "change conversations").map(drop).map_err(mapped::refused)
     }
 
     async fn checked(&self, findings: &mut Vec<Finding>) -> Result<(), TicketError> {
@@ -284,7 +284,13 @@ impl TicketConnector for Chatwoot {
         }
         let team = entry.team.as_ref().and_then(|team| team.parse::<u64>().ok());
         if team.is_some() && present.meta["team"]["id"].as_u64() != team {
-            self.change(ticket, "assignments", json!({"team_id": team})).await?;
+            match self.change(ticket, "assignments", json!({"team_id": team})).await {
+                // The conversation was there a moment ago.
+                Err(TicketError::Gone) => {
+                    Err(TicketError::Missing { what: "team of the configured number".to_owned() })
+                }
+                result => result,
+            }?;
         }
         let missing: Vec<&String> = entry.tags.iter().filter(|tag| !present.labels.contains(tag)).collect();
         if !missing.is_empty() {

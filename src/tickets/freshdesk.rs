@@ -24,7 +24,7 @@ use super::{
     account::{self, Account},
     http::{Answer, Http},
     limiter::{Accounts, Rate},
-    mapped::Mapped,
+    mapped::{self, Mapped},
     markup,
     multipart::Form,
     opening, reference,
@@ -259,7 +259,7 @@ impl TicketConnector for Freshdesk {
             return Ok(());
         }
         let request = self.http.put(&["tickets", ticket.as_str()]).json(&changes);
-        judged(request.send().await?, "change tickets").map(drop)
+        judged(request.send().await?, "change tickets").map(drop).map_err(mapped::refused)
     }
 
     async fn check(&self) -> Vec<Finding> {
@@ -278,6 +278,8 @@ struct Fault {
     field: String,
     #[serde(default)]
     code: String,
+    #[serde(default)]
+    message: String,
 }
 
 fn faults(answer: &Answer) -> Vec<Fault> {
@@ -290,12 +292,9 @@ fn faults(answer: &Answer) -> Vec<Fault> {
 
 fn judged(answer: Answer, what: &str) -> Result<Answer, TicketError> {
     if answer.status == StatusCode::BAD_REQUEST {
-        for Fault { field, code } in faults(&answer) {
-            if field.starts_with("attachments") && code == "invalid_size" {
+        for Fault { field, code, message } in faults(&answer) {
+            if field.starts_with("attachments") && (code == "invalid_size" || message.contains("size")) {
                 return Err(TicketError::TooLarge);
-            }
-            if field == "group_id" {
-                return Err(TicketError::Missing { what: "group of the configured number".to_owned() });
             }
         }
     }

@@ -1,8 +1,8 @@
-//! Owns the words of a system that the configuration maps to, for checking that they exist there.
+//! Owns the words of a system that the configuration maps to: whether they exist there, and whose fault it is if not.
 
 use std::collections::BTreeSet;
 
-use super::{Config, Finding, OpenError};
+use super::{Config, Finding, OpenError, TicketError};
 
 /// Every word once.
 #[derive(Debug, Clone, Default)]
@@ -39,6 +39,16 @@ impl Mapped {
             Some(name) => Err(OpenError::Setting(format!("team_by_route: {name:?} is no number, as teams have there"))),
             None => Ok(()),
         }
+    }
+}
+
+/// What a refused change means: it is made of configured words, so the note is not at fault.
+pub(super) fn refused(error: TicketError) -> TicketError {
+    match error {
+        TicketError::Refused { .. } => {
+            TicketError::Missing { what: "priority, team, tag or date as configured".to_owned() }
+        }
+        error => error,
     }
 }
 

@@ -36,7 +36,7 @@ pub struct Config {
     pub url: Url,
     /// The access token of an agent, with the permission `ticket.agent`.
     pub token: Secret,
-    /// The group in which tickets are opened where no team is mapped.
+    /// The group in which tickets are opened; a team that is mapped gets them right after.
     pub group: String,
     /// Login or e-mail address of the user whom tickets are opened for. Zammad wants one, and who called is not known:
     /// a user of its own, without an address that is read.
@@ -257,7 +257,7 @@ impl TicketConnector for Zammad {
         });
         let ticket = json!({
             "title": format!("{} {}", entry.title, entry.key()),
-            "group": entry.team.as_ref().unwrap_or(&self.config.group),
+            "group": self.config.group,
             "customer": self.config.customer,
             "article": article,
         });
@@ -298,7 +298,7 @@ impl TicketConnector for Zammad {
         let changes = self.changes(&self.ticket(ticket).await?, entry);
         if !changes.is_empty() {
             let request = self.http.put(&["tickets", ticket.as_str()]).json(&changes);
-            judged(request.send().await?, "change tickets")?;
+            judged(request.send().await?, "change tickets").map_err(mapped::refused)?;
         }
         if entry.tags.is_empty() {
             return Ok(());
@@ -309,7 +309,8 @@ impl TicketConnector for Zammad {
             let is_set = present["tags"].as_array().is_some_and(|tags| tags.iter().any(|t| t == tag.as_str()));
             if !is_set {
                 let tag = json!({"item": tag, "object": "Ticket", "o_id": ticket.as_str()});
-                judged(self.http.post(&["tags", "add"]).json(&tag).send().await?, "add tags")?;
+                let answer = self.http.post(&["tags", "add"]).json(&tag).send().await?;
+                judged(answer, "add tags").map_err(mapped::refused)?;
             }
         }
         Ok(())

@@ -29,7 +29,7 @@ use super::{
     fit::fit,
     http::{Answer, Http},
     limiter::{Accounts, Limiter, Rate},
-    mapped::Mapped,
+    mapped::{self, Mapped},
     markup, opening, reference,
 };
 use crate::config::Secret;
@@ -312,7 +312,7 @@ impl TicketConnector for Zendesk {
             }
             match self.update(ticket, &changes).await {
                 Err(TicketError::Conflict) => {}
-                result => return result,
+                result => return result.map_err(mapped::refused),
             }
         }
         Err(TicketError::Conflict)

@@ -343,6 +343,9 @@ async fn update(
     if given.get("priority").is_some_and(|p| !["low", "normal", "high", "urgent"].iter().any(|known| p == *known)) {
         return Err(invalid("priority", "Priority: is not valid"));
     }
+    if given.get("group_id").and_then(Value::as_u64).is_some_and(|group| !GROUPS.contains(&group)) {
+        return Err(invalid("group", "Group: is invalid"));
+    }
     if let Some(comment) = given.get("comment").and_then(Value::as_object) {
         state.add_comment(id, comment)?;
     }

@@ -71,15 +71,6 @@ async fn files_of_earlier_notes_count() {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_group_that_does_not_exist_is_a_fault_of_the_configuration() {
-    let system = Freshdesk::start();
-    let mut entry = entry(&system, "m1");
-    entry.team = Some("999".to_owned());
-    let error = within(SOON, deliver(&*connect(&system), &entry)).await.unwrap_err();
-    assert_eq!(error, TicketError::Missing { what: "group of the configured number".to_owned() });
-}
-
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_resolved_ticket_is_opened_again() {
     let system = Freshdesk::start();
     let connector = connect(&system);

@@ -40,6 +40,7 @@ on! { zammad, crate::tickets::connectors::zammad::Zammad:
     a_megabyte_of_speech_arrives_as_far_as_it_fits
     a_good_set_up_has_no_faults
     what_does_not_exist_is_found_before_the_first_note
+    a_team_that_does_not_exist_is_no_fault_of_the_note
 }
 
 on! { chatwoot, crate::tickets::connectors::chatwoot::Chatwoot:
@@ -63,6 +64,7 @@ on! { chatwoot, crate::tickets::connectors::chatwoot::Chatwoot:
     a_megabyte_of_speech_arrives_as_far_as_it_fits
     a_good_set_up_has_no_faults
     what_does_not_exist_is_found_before_the_first_note
+    a_team_that_does_not_exist_is_no_fault_of_the_note
 }
 
 on! { zendesk, crate::tickets::connectors::zendesk::Zendesk:
@@ -86,6 +88,7 @@ on! { zendesk, crate::tickets::connectors::zendesk::Zendesk:
     a_megabyte_of_speech_arrives_as_far_as_it_fits
     a_good_set_up_has_no_faults
     what_does_not_exist_is_found_before_the_first_note
+    a_team_that_does_not_exist_is_no_fault_of_the_note
 }
 
 on! { freshdesk, crate::tickets::connectors::freshdesk::Freshdesk:
@@ -110,6 +113,7 @@ on! { freshdesk, crate::tickets::connectors::freshdesk::Freshdesk:
     a_megabyte_of_speech_arrives_as_far_as_it_fits
     a_good_set_up_has_no_faults
     what_does_not_exist_is_found_before_the_first_note
+    a_team_that_does_not_exist_is_no_fault_of_the_note
 }
 
 // A receiver of webhooks has no tickets that could be looked at, closed or missing.
@@ -464,4 +468,15 @@ async fn what_does_not_exist_is_found_before_the_first_note(system: &dyn System)
         let finding = findings.iter().find(|finding| finding.what.contains(missing)).expect("a finding that names it");
         assert!(finding.fault.is_some(), "{finding:?}");
     }
+}
+
+/// The bridge writes the note all the same, and tells whoever configured it.
+async fn a_team_that_does_not_exist_is_no_fault_of_the_note(system: &dyn System) {
+    let mut entry = entry(system, "m1");
+    entry.team = Some(system.words().missing.0.to_owned());
+    let connector = connect(system);
+    let ticket = within(SOON, connector.open(&entry, None)).await.unwrap();
+    let result = within(SOON, connector.set(&ticket, &entry)).await;
+    assert!(matches!(result, Err(TicketError::Missing { .. })), "{result:?}");
+    within(SOON, connector.add_note(&ticket, &entry)).await.unwrap();
 }
