@@ -21,10 +21,7 @@ use crate::{
     shutdown::Shutdown,
     telemetry,
     tenants::Tenants,
-    tickets::{
-        OpenError,
-        bridge::{Bridges, gate::Gates},
-    },
+    tickets::{OpenError, bridge::Bridges},
     understanding::{
         self, Understander,
         playbook::{Playbook, PlaybookErrors},

@@ -17,8 +17,8 @@ pub use self::{
     secret::{Secret, SecretError},
 };
 use crate::{
-    asr, audio, broker, gateway, import, ledger, models, recordings, telemetry, tenants::Tenants, tickets, understanding,
-    worker,
+    asr, audio, broker, gateway, import, ledger, models, recordings, telemetry, tenants::Tenants, tickets,
+    understanding, worker,
 };
 
 /// All settings. Every one has a default; an empty file is a valid configuration.

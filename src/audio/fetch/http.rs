@@ -1,7 +1,5 @@
 //! Owns requests over HTTP: redirects, limits, and what a status or a broken connection means.
 
-use std::time::Duration;
-
 use reqwest::{Client, Proxy, Response, StatusCode, header::LOCATION};
 use secrecy::ExposeSecret as _;
 use url::Url;

@@ -194,6 +194,7 @@ impl NotTaken {
         match self {
             Self::Queue(error) => error.disposition(),
             Self::Recording(error) => error.disposition(),
+            Self::Asked(error) => error.disposition(),
             Self::TooSlow { .. } => Disposition::Retry,
         }
     }
