@@ -80,6 +80,33 @@ fn a_note_whose_audio_cannot_be_had_has_its_event_with_the_reason() {
 }
 
 #[test]
+fn a_note_that_people_send_back_to_work_reaches_the_workers_as_that_replay() {
+    let (folder, platforms) = (tempfile::tempdir().unwrap(), Platforms::start());
+    let more = [("SPRACHPOST__HTTP__MEDIA_RETRY__ATTEMPTS_MAX", "1")];
+    let server = start(folder.path(), &platforms, None, "gateway", &more);
+    platforms.keep("1", b"OggS");
+    platforms.next(&[Trouble::Unavailable]);
+    let mut waiting = Waiting::open(&embedded(folder.path()));
+    assert_eq!(post_signed(&server, "whatsapp", &voice("wamid.given-up", "1", None)), 200);
+    runtime().block_on(async {
+        let group = "intake".parse().unwrap();
+        let given_up = async {
+            while waiting.broker.depth_of(&group).await.unwrap().dead_letters != 1 {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+        };
+        tokio::time::timeout(PATIENCE, given_up).await.expect("it lies with the dead letters");
+        let mut pass = waiting.broker.open_dead_letters_of(&group).await.unwrap();
+        let letter = pass.next().await.unwrap().expect("the letter");
+        assert_eq!(letter.letter().reason, "audio_unreachable");
+        assert!(letter.replay(1).await.unwrap());
+        pass.close().await.unwrap();
+        let delivery = tokio::time::timeout(PATIENCE, waiting.deliveries.next()).await.expect("the note").unwrap();
+        assert_eq!(delivery.replay(), 1);
+    });
+}
+
+#[test]
 fn notes_wait_while_the_platform_does_not_accept_the_credentials() {
     let (folder, platforms) = (tempfile::tempdir().unwrap(), Platforms::start());
     let more = [("SPRACHPOST__HTTP__MEDIA_RETRY__ATTEMPTS_MAX", "1")];

@@ -20,6 +20,11 @@ pub(super) fn from_text(text: &str) -> BTreeMap<String, String> {
     serde_json::from_str(text).unwrap_or_default()
 }
 
+/// How often people had sent the note back to work before it came to this queue.
+pub(super) fn replay(headers: &BTreeMap<String, String>) -> u32 {
+    headers.get(header::REPLAY).and_then(|number| number.parse().ok()).unwrap_or(0)
+}
+
 /// When a sender says that it queued the note.
 pub(super) fn queued_at(headers: &BTreeMap<String, String>) -> Option<Timestamp> {
     headers.get(header::QUEUED_AT)?.parse().ok()

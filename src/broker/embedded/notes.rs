@@ -70,7 +70,7 @@ pub(super) fn submit(
     connection
         .prepare_cached(
             "INSERT INTO notes (state, message_id, correlation_id, routing_key, content_type, headers, body, queued_at, \
-             available_at, lane, queue) VALUES ('waiting', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)",
+             available_at, lane, queue, replay) VALUES ('waiting', ?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11)",
         )?
         .execute(params![
             message.id,
@@ -83,6 +83,7 @@ pub(super) fn submit(
             millis(now),
             lane.as_str(),
             group.as_str(),
+            headers::replay(&message.headers),
         ])?;
     Ok(Queued::Safe)
 }

@@ -18,7 +18,7 @@ use super::{
     intake::{NotTaken, Taken, Waiting, count, note_message, queue},
 };
 use crate::{
-    broker::{Broker, BrokerError, Deliveries, Delivery, Exchange},
+    broker::{Broker, BrokerError, Deliveries, Delivery, Exchange, topology::header},
     event::{Event, Processed, Reason, processed::OutcomeKind},
     note::{AudioSource, VoiceNote},
     outcome::{DeadLetterCause, Disposition, Settlement, Stage},
@@ -144,7 +144,7 @@ impl Collector {
         if self.done.holds(id) && delivery.replay() == 0 {
             return Verdict { effects: vec![], settlement: Settlement::Ack };
         }
-        match self.collect(waiting).await {
+        match self.collect(waiting, delivery.replay()).await {
             Ok(()) => {
                 self.done.remember(id);
                 tracing::info!(note_id = %id, "a note's audio is kept; the note is queued");
@@ -154,14 +154,19 @@ impl Collector {
         }
     }
 
-    async fn collect(&self, waiting: Waiting) -> Result<(), Failure> {
+    /// Workers are told of a replay that people ordered, because it is answered under an id of its own.
+    async fn collect(&self, waiting: Waiting, replay: u32) -> Result<(), Failure> {
         let own = self.channels.get(waiting.name.as_str()).ok_or(Failure::NoChannel)?;
         let Media::Remote(remote) = &waiting.incoming.media else { return Err(Failure::NoChannel) };
         let fetched = own.platform.fetch(remote).await;
         self.note_credentials(own, fetched.as_ref().err() == Some(&MediaError::Unauthorized));
         let audio = self.recordings.put(&fetched?).await.map_err(NotTaken::from)?;
         count(own.name.as_str(), "fetched", 1);
-        self.broker.publish(Exchange::Notes, &note_message(waiting.into_note(audio))).await.map_err(NotTaken::from)?;
+        let mut message = note_message(waiting.into_note(audio));
+        if replay > 0 {
+            message.headers.insert(header::REPLAY.to_owned(), replay.to_string());
+        }
+        self.broker.publish(Exchange::Notes, &message).await.map_err(NotTaken::from)?;
         Ok(())
     }
 
