@@ -17,6 +17,7 @@ use sprachpost::{
     note::NoteId,
     tickets::{
         Attachment, Config, ConversationKey, Marker, TicketConnector, TicketEntry, TicketError, TicketId,
+        bridge::once::{self, Written},
         limiter::Accounts,
     },
 };
@@ -126,21 +127,21 @@ pub fn entry(system: &dyn System, message_id: &str) -> TicketEntry {
     }
 }
 
-/// What the bridge does with an entry: looks for it, sets what there is to set, and writes it where it belongs.
+/// What the bridge does with an entry. Here a ticket that cannot be set as configured is an error.
 pub async fn deliver(connector: &dyn TicketConnector, entry: &TicketEntry) -> Result<TicketId, TicketError> {
-    let found = connector.find(entry).await?;
-    for candidate in &found {
-        if connector.has_note(&candidate.ticket, entry).await? {
-            return Ok(candidate.ticket.clone());
+    match once::write(connector, entry).await? {
+        Written::Now { ticket, unset: None } => Ok(ticket),
+        Written::Now { unset: Some(error), .. } => Err(error),
+        Written::Before => {
+            let found = connector.find(entry).await?;
+            for candidate in found {
+                if connector.has_note(&candidate.ticket, entry).await? {
+                    return Ok(candidate.ticket);
+                }
+            }
+            panic!("the note was there a moment ago");
         }
     }
-    let ticket = match found.iter().find(|candidate| !candidate.closed) {
-        Some(open) => open.ticket.clone(),
-        None => connector.open(entry, found.first().map(|closed| &closed.ticket)).await?,
-    };
-    connector.set(&ticket, entry).await?;
-    connector.add_note(&ticket, entry).await?;
-    Ok(ticket)
 }
 
 /// The test's limit on what may take a while.
