@@ -110,6 +110,9 @@ impl Config {
     pub fn check(&self) -> Result<(), SecretError> {
         self.broker.address()?;
         self.ledger.address()?;
+        for secret in self.tickets.iter().flat_map(|tickets| tickets.vendor.secrets()) {
+            secret.read()?;
+        }
         for client in &self.http.tokens {
             client.token.read()?;
         }

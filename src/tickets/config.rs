@@ -19,7 +19,7 @@ use super::{
     zendesk::{self, Zendesk},
 };
 use crate::{
-    config::SecretError,
+    config::{Secret, SecretError},
     event::processed::{OutcomeKind, UrgencyLevel},
     note::{NoteId, Tenant},
     retry::RetryPolicy,
@@ -145,6 +145,16 @@ pub enum Vendor {
     Zendesk(zendesk::Config),
     Freshdesk(freshdesk::Config),
     Webhook(webhook::Config),
+}
+
+impl Vendor {
+    /// All that have to be readable for it to work.
+    #[must_use]
+    pub fn secrets(&self) -> Vec<&Secret> {
+        match self {
+            Self::RequestTracker(own) => vec![&own.token],
+        }
+    }
 }
 
 /// What becomes of the recording.

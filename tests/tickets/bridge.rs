@@ -35,7 +35,7 @@ struct Running {
     broker: Arc<dyn Broker>,
     shutdown: Shutdown,
     gates: Gates,
-    handle: JoinHandle<()>,
+    handle: Option<JoinHandle<()>>,
     group: Group,
     folder: tempfile::TempDir,
 }
@@ -50,7 +50,7 @@ impl Running {
         let (shutdown, gates) = (Shutdown::default(), bridges.gates());
         broker.declare_results(&config.queue()).await.unwrap();
         let group = Group::Named(config.queue().group().unwrap());
-        let handle = tokio::spawn(bridges.run(Arc::clone(&broker), shutdown.clone()));
+        let handle = Some(tokio::spawn(bridges.run(Arc::clone(&broker), shutdown.clone())));
         Self { broker, shutdown, gates, handle, group, folder }
     }
 
@@ -65,16 +65,21 @@ impl Running {
         path.display().to_string()
     }
 
-    /// Waits until nothing waits any more.
-    async fn settled(&self, dead_letters: u64) {
-        let deadline = Instant::now() + PATIENCE;
+    /// Waits until so many notes stand in the tickets of this queue, and so many were given up on.
+    async fn until(&self, queue: &str, notes: usize, dead_letters: u64) {
+        let (rt, deadline) = (shared(), Instant::now() + PATIENCE);
+        let expected = (notes, Depth { waiting: 0, dead_letters });
         loop {
-            let depth = self.broker.depth_of(&self.group).await.unwrap();
-            if depth == (Depth { waiting: 0, dead_letters }) {
+            let mut found = 0;
+            for ticket in rt.tickets(queue).await {
+                found += rt.transactions(&ticket, "Comment").await;
+            }
+            let now = (found, self.broker.depth_of(&self.group).await.unwrap());
+            if now == expected {
                 return;
             }
-            assert!(Instant::now() < deadline, "{depth:?}, paused: {:?}", self.gates.paused());
-            tokio::time::sleep(Duration::from_millis(20)).await;
+            assert!(Instant::now() < deadline, "{now:?} instead of {expected:?}, paused: {:?}", self.gates.paused());
+            tokio::time::sleep(Duration::from_millis(200)).await;
         }
     }
 
@@ -86,15 +91,22 @@ impl Running {
         }
     }
 
-    async fn stop(self) {
-        self.shutdown.request();
-        tokio::time::timeout(PATIENCE, self.handle).await.unwrap().unwrap();
+    /// Waits for the same, lets it finish what it has begun, and checks that nothing has come in addition.
+    async fn finish(mut self, queue: &str, notes: usize, dead_letters: u64) {
+        self.until(queue, notes, dead_letters).await;
+        self.end().await;
+        self.until(queue, notes, dead_letters).await;
         self.broker.close().await;
+    }
+
+    async fn end(&mut self) {
+        self.shutdown.request();
+        tokio::time::timeout(PATIENCE, self.handle.take().unwrap()).await.unwrap().unwrap();
     }
 }
 
 /// Retries without long delays.
-const QUICK: &str = "[retry]\nfirst_delay_s = 0.1\nfactor = 1.0\nattempts_max = 2\n[http]\ntotal_s_max = 2\n";
+const QUICK: &str = "[retry]\nfirst_delay_s = 0.1\nfactor = 1.0\nattempts_max = 2\n[http]\ntotal_s_max = 6\n";
 
 fn through(proxy: &HttpProxy, rt: &Server, queue: &str) -> Config {
     config(&proxy.url(), &rt.token_file("voicebot"), queue, QUICK)
@@ -129,15 +141,12 @@ fn a_result_that_comes_again_and_again_is_one_note() {
         let bridge = Running::start(&usual(rt, &queue, "")).await;
         let audio = b"not really audio".repeat(99);
         let path = bridge.keep("note.ogg", &audio);
-        let note = result("c", "again", &json!({"recording": {"type": "file", "path": path}}));
+        let note = result(&queue, "again", &json!({"recording": {"type": "file", "path": path}}));
         for _ in 0..5 {
             bridge.publish(&note).await;
         }
-        bridge.settled(0).await;
-        let comments = comments(rt, &queue).await;
-        assert_eq!(comments.len(), 1);
-        assert_eq!(comments[0].files[0].2, audio);
-        bridge.stop().await;
+        bridge.finish(&queue, 1, 0).await;
+        assert_eq!(comments(rt, &queue).await[0].files[0].2, audio);
     });
 }
 
@@ -150,9 +159,8 @@ fn two_notes_of_a_new_conversation_open_one_ticket() {
         for n in 0..4 {
             bridge.publish(&result("together", &format!("together {n}"), &json!({}))).await;
         }
-        bridge.settled(0).await;
-        assert_eq!(comments(rt, &queue).await.len(), 4);
-        bridge.stop().await;
+        bridge.finish(&queue, 4, 0).await;
+        assert_eq!(rt.tickets(&queue).await.len(), 1);
     });
 }
 
@@ -169,14 +177,8 @@ fn a_storm_of_errors_pauses_the_connector_and_uses_up_no_attempts() {
         }
         bridge.paused("unavailable").await;
         // Two attempts are all that a note has; there are far more failures.
-        bridge.settled(0).await;
-        assert!(bridge.gates.paused().is_empty());
-        let mut written = 0;
-        for ticket in rt.tickets(&queue).await {
-            written += rt.comments(&ticket).await.len();
-        }
-        assert_eq!((written, rt.tickets(&queue).await.len()), (3, 3));
-        bridge.stop().await;
+        bridge.finish(&queue, 3, 0).await;
+        assert_eq!(rt.tickets(&queue).await.len(), 3);
     });
 }
 
@@ -194,10 +196,9 @@ fn an_answer_that_takes_30_seconds_or_is_lost_writes_nothing_twice() {
             let bridge = Running::start(&through(&proxy, rt, &queue)).await;
             bridge.publish(&result(name, name, &json!({}))).await;
             bridge.paused(if lost.is_zero() { "unreachable" } else { "timed_out" }).await;
-            bridge.settled(0).await;
-            assert_eq!(comments(rt, &queue).await.len(), 1, "{name}");
-            assert!(proxy.seen().iter().filter(|seen| writes(seen)).count() == 2, "{name}");
-            bridge.stop().await;
+            bridge.finish(&queue, 1, 0).await;
+            assert_eq!(rt.tickets(&queue).await.len(), 1, "{name}");
+            assert_eq!(proxy.seen().iter().filter(|seen| writes(seen)).count(), 2, "{name}");
         }
     });
 }
@@ -217,9 +218,7 @@ fn a_system_that_asks_for_a_pause_gets_it() {
             assert_eq!(proxy.seen().len(), requests, "after {:?}", since.elapsed());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
-        bridge.settled(0).await;
-        assert_eq!(comments(rt, &queue).await.len(), 1);
-        bridge.stop().await;
+        bridge.finish(&queue, 1, 0).await;
     });
 }
 
@@ -233,14 +232,14 @@ fn an_operators_rate_is_kept() {
         let bridge = Running::start(&config(&proxy.url(), &rt.token_file("voicebot"), &queue, &slow)).await;
         let began = Instant::now();
         bridge.publish(&result("rate", "rate", &json!({}))).await;
-        bridge.settled(0).await;
+        bridge.until(&queue, 1, 0).await;
         let requests = proxy.seen().len() as u32;
         assert!(
             began.elapsed() >= Duration::from_secs(1) * ((requests - 1) / 5),
             "{requests} in {:?}",
             began.elapsed()
         );
-        bridge.stop().await;
+        bridge.finish(&queue, 1, 0).await;
     });
 }
 
@@ -252,17 +251,16 @@ fn a_note_that_is_refused_is_a_dead_letter_and_others_are_written() {
         let refused = |seen: &Seen| seen.is("POST", "/comment");
         let proxy = HttpProxy::start(rt.port, first(2, refused, Action::Answer(422, "")));
         let bridge = Running::start(&through(&proxy, rt, &queue)).await;
-        bridge.publish(&result("c", "refused", &json!({}))).await;
-        bridge.settled(1).await;
-        bridge.publish(&result("c", "taken", &json!({}))).await;
-        bridge.settled(1).await;
+        bridge.publish(&result(&queue, "refused", &json!({}))).await;
+        bridge.until(&queue, 0, 1).await;
+        bridge.publish(&result(&queue, "taken", &json!({}))).await;
+        bridge.until(&queue, 1, 1).await;
         assert!(bridge.gates.paused().is_empty(), "the system works");
-        assert_eq!(comments(rt, &queue).await.len(), 1);
         let mut letters = bridge.broker.open_dead_letters_of(&bridge.group).await.unwrap();
         let letter = letters.next().await.unwrap().unwrap().into_letter();
         assert_eq!((letter.reason.as_str(), letter.stage.as_str(), letter.attempts), ("ticket_refused", "ticket", 2));
         letters.close().await.unwrap();
-        bridge.stop().await;
+        bridge.finish(&queue, 1, 1).await;
     });
 }
 
@@ -276,19 +274,19 @@ fn a_recording_that_is_gone_or_too_large_is_said_and_the_note_is_written() {
         let other = bridge.keep("other.ogg", b"something else by now");
         let as_it_was = json!({"container": "ogg", "codec": "opus", "duration_s": 1.0, "sha256": "00"});
         let gone = bridge.folder.path().join("gone.ogg").display().to_string();
-        for (path, audio, said) in [
+        for (n, (path, audio, said)) in (1..).zip([
             (gone, json!(null), "nicht mehr abrufbar"),
             (large, json!(null), "zu groß zum Anhängen"),
             (other, as_it_was, "nicht mehr abrufbar"),
-        ] {
-            let note = result("c", &path, &json!({"recording": {"type": "file", "path": path}, "audio": audio}));
+        ]) {
+            let note = result(&queue, &path, &json!({"recording": {"type": "file", "path": path}, "audio": audio}));
             bridge.publish(&note).await;
-            bridge.settled(0).await;
+            bridge.until(&queue, n, 0).await;
             let comments = comments(rt, &queue).await;
             let comment = comments.last().unwrap();
             assert!(comment.text.contains(said) && comment.files.is_empty(), "{}", comment.text);
         }
-        bridge.stop().await;
+        bridge.finish(&queue, 3, 0).await;
     });
 }
 
@@ -299,12 +297,10 @@ fn only_the_results_that_are_wanted_are_written() {
         let queue = rt.new_queue().await;
         let bridge = Running::start(&usual(rt, &queue, "tenants = [\"acme\"]\noutcomes = [\"completed\"]\n")).await;
         let silent = json!({"outcome": "no_speech", "reason": "silence", "transcript": null, "understanding": null});
-        bridge.publish(&result("c", "silent", &silent)).await;
-        bridge.publish(&result("c", "another tenant's", &json!({"tenant": "other"}))).await;
-        bridge.publish(&result("c", "wanted", &json!({}))).await;
-        bridge.settled(0).await;
-        assert_eq!(comments(rt, &queue).await.len(), 1);
-        bridge.stop().await;
+        bridge.publish(&result(&queue, "silent", &silent)).await;
+        bridge.publish(&result(&queue, "another tenant's", &json!({"tenant": "other"}))).await;
+        bridge.publish(&result(&queue, "wanted", &json!({}))).await;
+        bridge.finish(&queue, 1, 0).await;
     });
 }
 
@@ -318,12 +314,11 @@ fn what_waits_for_a_system_that_is_down_is_handed_back_at_once_when_the_process_
             toml::from_str(&toml::to_string(&config).unwrap().replace("/dev/null", token.path().to_str().unwrap()))
                 .unwrap();
         (config.pause_first_s, config.pause_s_max) = (300.0, 300.0);
-        let bridge = Running::start(&config).await;
-        bridge.publish(&result("c", "down", &json!({}))).await;
+        let mut bridge = Running::start(&config).await;
+        bridge.publish(&result("down", "down", &json!({}))).await;
         bridge.paused("unreachable").await;
         let began = Instant::now();
-        bridge.shutdown.request();
-        tokio::time::timeout(PATIENCE, bridge.handle).await.unwrap().unwrap();
+        bridge.end().await;
         assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
         let depth = bridge.broker.depth_of(&bridge.group).await.unwrap();
         assert_eq!(depth, Depth { waiting: 1, dead_letters: 0 });

@@ -13,11 +13,14 @@ use std::{
 use jiff::Timestamp;
 use sprachpost::{
     broker::{self, Broker, Depth, Exchange, Group, ResultQueue},
-    event::envelope::{Received, received_message},
+    event::{
+        Event,
+        envelope::{Received, received_message},
+    },
     note::{AudioSource, VoiceNote},
 };
 
-use super::PATIENCE;
+use super::{PATIENCE, result};
 use crate::support::{
     clips,
     http_proxy::{Action, HttpProxy, Seen},
@@ -43,10 +46,10 @@ impl Way {
         Self { url: vhost.url(), folder, clip }
     }
 
-    /// What processes are told that start from now on.
+    /// What processes are told that start from now on. The sentence encoder has no part in this, and takes its time.
     fn configure(&self, rt_url: &str, token: &Path, queue: &str) {
         let config = format!(
-            "[fetch]\nfile_roots = [\"{}\"]\n[[tickets]]\nname = \"main\"\ntype = \"request_tracker\"\nurl = \"{rt_url}\"\n\
+            "understanding.encoder = \"none\"\n[fetch]\nfile_roots = [\"{}\"]\n[[tickets]]\nname = \"main\"\ntype = \"request_tracker\"\nurl = \"{rt_url}\"\n\
              queue = \"{queue}\"\ntoken = {{ file = \"{}\" }}\nconversation_field = \"{CONVERSATION_FIELD}\"\n\
              pause_first_s = 0.2\npause_s_max = 1.0\nhttp.total_s_max = 20\n",
             self.folder.path().display(),
@@ -128,6 +131,31 @@ fn a_note_reaches_the_ticket_with_its_recording_byte_for_byte() {
         way.finish(worker_and_bridge).await;
         assert_one_note(rt, &queue, &way.clip, "undisturbed").await;
     });
+}
+
+#[test]
+fn a_bridge_whose_credentials_are_wrong_is_not_ready_and_says_why_once() {
+    let (rt, vhost) = (request_tracker::shared(), rabbitmq::shared().new_vhost());
+    let way = Way::new(&vhost);
+    let wrong = way.folder.path().join("token");
+    std::fs::write(&wrong, "1-14-0123456789abcdef").unwrap();
+    way.configure(&rt.url(), &wrong, "Voice");
+    let mut bridge = way.process("bridge");
+    runtime().block_on(async {
+        let broker = way.broker().await;
+        let event = Event::processed(result("c", "wrong credentials", &serde_json::json!({})), None);
+        broker.publish(Exchange::Results, &event.to_message(Timestamp::now())).await.unwrap();
+        broker.close().await;
+    });
+    bridge.wait_for_log("nothing is written into the ticketing system");
+    let (status, text) = bridge.request("GET", "/readyz", &[], b"");
+    assert_eq!((status, text.as_str()), (503, "not ready\nthe ticketing system main does not work: unauthorized\n"));
+    std::thread::sleep(Duration::from_secs(3));
+    let again = bridge.news().into_iter().filter(|line| line.contains("nothing is written")).count();
+    assert_eq!(again, 0);
+    bridge.signal("TERM");
+    let (code, log) = bridge.wait();
+    assert!(code == Some(0) && !log.contains("1-14-"), "{log}");
 }
 
 /// Whether a request is the one at which the bridge is killed.

@@ -16,8 +16,8 @@ use sprachpost::{
 
 use crate::support::request_tracker::{CONVERSATION_FIELD, Server, TAGS_FIELD};
 
-/// Longest wait for something that takes a second.
-pub const PATIENCE: Duration = Duration::from_mins(1);
+/// Longest wait for something that takes some seconds on a machine that has nothing else to do.
+pub const PATIENCE: Duration = Duration::from_mins(3);
 
 /// The result of a note that was understood; `conversation` and `message_id` say which.
 pub fn result(conversation: &str, message_id: &str, changes: &Value) -> Processed {

@@ -44,7 +44,7 @@ fn a_note_is_written_once_and_its_audio_arrives_byte_for_byte() {
         let connector = open(&config);
         let audio: Vec<u8> = (0..200_000_u32).map(|n| (n.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
         let audio: &'static [u8] = audio.leak();
-        let entry = entry_with(&result("c1", "m1", &json!({})), &config, audio);
+        let entry = entry_with(&result(&format!("{queue} c1"), "m1", &json!({})), &config, audio);
 
         let ticket = written(&connector, &entry).await;
         for _ in 0..2 {
@@ -101,10 +101,10 @@ fn a_note_goes_into_the_ticket_that_it_names_and_a_wrong_name_does_no_harm() {
         let connector = open(&config);
         let named = rt.ask(Method::POST, "ticket", Some(json!({"Queue": queue, "Subject": "by an agent"}))).await;
         let named = named["id"].as_str().unwrap();
-        let note = result("c1", "names", &json!({"ticket": named}));
+        let note = result(&format!("{queue} c1"), "names", &json!({"ticket": named}));
         assert_eq!(written(&connector, &entry(&note, &config)).await, named);
         for wrong in ["999999999", "1 OR 1=1", "../user/root", ""] {
-            let note = result("c2", &format!("wrong {wrong}"), &json!({"ticket": wrong}));
+            let note = result(&format!("{queue} c2"), &format!("wrong {wrong}"), &json!({"ticket": wrong}));
             assert_ne!(written(&connector, &entry(&note, &config)).await, named, "{wrong}");
         }
         assert_eq!(rt.tickets(&queue).await.len(), 2);
@@ -123,7 +123,7 @@ fn priority_queue_tags_and_reminder_are_set_and_a_repeat_changes_nothing() {
         let config = usual(rt, &queue, &more);
         let connector = open(&config);
         let due = json!({"follow_up": {"due_at": "2026-11-28T18:02:11Z"}});
-        let entry = entry(&result("c1", "mapped", &due), &config);
+        let entry = entry(&result(&format!("{queue} c1"), "mapped", &due), &config);
         let id = written(&connector, &entry).await;
 
         let ticket = rt.ticket(&id).await;
@@ -151,11 +151,11 @@ fn a_team_may_be_an_owner_and_what_cannot_be_set_does_not_hold_up_the_note() {
         let mapped =
             |owner| usual(rt, &queue, &format!("team_is = \"owner\"\n[team_by_route]\ntechnik = \"{owner}\"\n"));
         let config = mapped("voicebot");
-        let id = written(&open(&config), &entry(&result("c1", "owned", &json!({})), &config)).await;
+        let id = written(&open(&config), &entry(&result(&format!("{queue} c1"), "owned", &json!({})), &config)).await;
         assert_eq!(rt.ticket(&id).await["Owner"]["id"], "voicebot");
 
         let config = mapped("nobody-of-this-name");
-        let note = entry(&result("c2", "not owned", &json!({})), &config);
+        let note = entry(&result(&format!("{queue} c2"), "not owned", &json!({})), &config);
         let Ok(Written::Now { ticket, unset: Some(TicketError::Forbidden { what }) }) =
             write(&open(&config), &note).await
         else {
@@ -211,7 +211,7 @@ fn wrong_credentials_and_missing_rights_are_told_apart() {
         let as_user = |file: &std::path::Path| config(&rt.url(), file, &queue, "");
 
         let stranger = as_user(wrong.path());
-        let note = entry(&result("c1", "rights", &json!({})), &stranger);
+        let note = entry(&result(&format!("{queue} c1"), "rights", &json!({})), &stranger);
         assert_eq!(write(&open(&stranger), &note).await, Err(TicketError::Unauthorized));
 
         // RT answers with 400 and a sentence.
@@ -229,7 +229,7 @@ fn who_cannot_see_comments_is_stopped_before_writing_twice() {
         let rt = shared();
         let queue = rt.new_queue().await;
         let config = config(&rt.url(), &rt.token_file("blind"), &queue, "");
-        let note = entry(&result("c1", "blind", &json!({})), &config);
+        let note = entry(&result(&format!("{queue} c1"), "blind", &json!({})), &config);
         let ticket = written(&open(&config), &note).await;
         // The same process, and another one after a crash.
         let connector = open(&config);
@@ -281,7 +281,7 @@ fn an_agent_who_changes_the_ticket_at_the_same_time_loses_nothing() {
             &queue,
             &format!("[team_by_route]\ntechnik = \"{team}\"\n"),
         );
-        let id = written(&open(&config), &entry(&result("c1", "at once", &json!({})), &moved)).await;
+        let id = written(&open(&config), &entry(&result(&format!("{queue} c1"), "at once", &json!({})), &moved)).await;
         let puts = proxy.seen().iter().filter(|seen| seen.method == "PUT").count();
         assert_eq!(puts, 2, "the first was refused with 412");
         assert_eq!(
