@@ -349,8 +349,7 @@ async fn the_other_system_may_declare_its_exchange_before_us_or_after() {
 }
 
 fn unoapi(api: &str) -> Value {
-    let token = std::env::temp_dir().join(format!("sprachpost-unoapi-token-{}", std::process::id()));
-    std::fs::write(&token, "geheim").unwrap();
+    let token = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/channels/unoapi/token");
     json!({"name": "uno", "tenant": "musterstrom", "type": "unoapi", "api": api, "access_token": {"file": token}})
 }
 
