@@ -2,13 +2,14 @@
 
 use std::{path::Path, sync::Arc};
 
+use jiff::Timestamp;
 use tokio::{net::TcpListener, task::JoinHandle};
 
 use crate::{
     asr::{AsrError, Transcriber, pool::Pool, stepped::Stepped, whisper::WhisperModel},
     audio::fetch::{Fetcher, SetupError},
     backlog::Relief,
-    broker::{self, Broker, BrokerError},
+    broker::{self, Broker, BrokerError, config::Target},
     config::{Config, SecretError},
     gateway::{
         Gateway,
@@ -26,7 +27,7 @@ use crate::{
         self, Understander,
         playbook::{Playbook, PlaybookErrors},
     },
-    worker,
+    watch, worker,
 };
 
 /// What one process does. Roles share a queue and nothing else, so each can run on its own.
@@ -38,6 +39,18 @@ pub enum Role {
     Worker,
     /// Writes results into ticketing systems.
     Bridge,
+    /// Tells of follow-ups that are due, and of spikes. One process at a time is at it, others stand by.
+    Watch,
+}
+
+impl Role {
+    /// What a process does that is not told: everything, as long as all processes share what they have to know. Over
+    /// RabbitMQ the watch needs the ledger's database for that, and has to be asked for where there is none.
+    pub fn usual(config: &Config) -> Result<Vec<Self>, StartError> {
+        let shared = broker::config::is_embedded(config.broker.address()?.as_ref()) || config.ledger.url.is_some();
+        let watch = shared.then_some(Self::Watch);
+        Ok([Self::Gateway, Self::Worker, Self::Bridge].into_iter().chain(watch).collect())
+    }
 }
 
 /// Runs `roles` until shutdown is requested. The HTTP listener always runs, for health and figures.
@@ -51,6 +64,7 @@ pub async fn serve(mut config: Config, roles: &[Role], shutdown: Shutdown) -> Re
     let channels = open_channels(&config, roles)?;
     let bridges = if roles.contains(&Role::Bridge) { bridges(&config)? } else { Bridges::default() };
     let stages = if roles.contains(&Role::Worker) { Some(stages(&config)?) } else { None };
+    let watched = if roles.contains(&Role::Watch) { Some(watched(&config)?) } else { None };
     let ledger = if stages.is_some() { open_ledger(&config).await? } else { Ledger::none() };
     let broker = open_broker(&config).await?;
     // Whoever takes them: results wait from now on.
@@ -63,6 +77,10 @@ pub async fn serve(mut config: Config, roles: &[Role], shutdown: Shutdown) -> Re
     let http = run_http(&config, roles, gateway, collector, listener, shutdown.clone());
     let bridges = tokio::spawn(bridges.run(Arc::clone(&broker), shutdown.clone()));
 
+    let watching = watched.map(|place| {
+        let (broker, config) = (Arc::clone(&broker), config.watch.clone());
+        tokio::spawn(watch::run(broker, place, config, Arc::new(Timestamp::now), shutdown.clone()))
+    });
     if let Some(stages) = stages {
         tracing::info!(slots = stages.pool.slots(), model = config.asr.model, "working on notes");
         worker::run(Arc::clone(&broker), ledger, stages, config.worker, shutdown.clone()).await;
@@ -70,6 +88,11 @@ pub async fn serve(mut config: Config, roles: &[Role], shutdown: Shutdown) -> Re
     shutdown.requested().await;
     if let Err(error) = bridges.await {
         tracing::error!(%error, "the bridge into ticketing systems did not end in order");
+    }
+    if let Some(watching) = watching
+        && let Err(error) = watching.await
+    {
+        tracing::warn!(%error, "the watch did not end in order");
     }
     // Readiness can still be asked for while notes are finished; now nothing is left to ask about.
     if let Err(error) = http.await {
@@ -98,6 +121,23 @@ fn bridges(config: &Config) -> Result<Bridges, StartError> {
 pub async fn open_broker(config: &Config) -> Result<Arc<dyn Broker>, StartError> {
     let address = config.broker.address()?;
     Ok(broker::open(address.as_ref(), &config.broker).await?)
+}
+
+/// Where the watch keeps what it knows.
+fn watched(config: &Config) -> Result<watch::Place, StartError> {
+    const FILE: &str = "data/sprachpost-watch.sqlite";
+    if let Some(why) = config.watch.fault() {
+        return Err(StartError::Watch { why });
+    }
+    if let Some(path) = &config.watch.path {
+        return Ok(watch::Place::File(path.clone()));
+    }
+    let queue = config.broker.address()?;
+    Ok(match (Target::of(queue.as_ref())?, config.ledger.address()?) {
+        (Target::Embedded(path), _) => watch::Place::File(path.with_extension("watch.sqlite")),
+        (Target::Amqp(_), Some(url)) => watch::Place::Ledger { url, config: config.ledger.clone() },
+        (Target::Amqp(_), None) => watch::Place::File(FILE.into()),
+    })
 }
 
 /// The ledger that the configuration names, if it names one.
@@ -285,6 +325,8 @@ pub enum StartError {
     NothingToAcknowledge { tenant: String },
     #[error(transparent)]
     Understanding(#[from] understanding::SetupError),
+    #[error("{why}")]
+    Watch { why: &'static str },
     #[error(transparent)]
     Fetch(#[from] SetupError),
     #[error("tickets.{name} cannot be used")]

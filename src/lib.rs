@@ -24,6 +24,8 @@ pub mod gateway;
 pub mod import;
 pub mod recordings;
 
+// What shows only over many notes: follow-ups that are due, spikes.
+pub mod watch;
 // What people do with notes that were given up on.
 pub mod letters;
 // Which notes were answered already, where several workers share a RabbitMQ.

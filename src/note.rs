@@ -229,6 +229,13 @@ impl FromStr for NoteId {
     }
 }
 
+/// The id of what is known by these words, whatever it is; the first says what.
+#[must_use]
+pub fn id_of(words: &[&str]) -> Uuid {
+    let text = words.iter().fold(String::new(), |text, word| format!("{text}{}:{word}", word.len()));
+    Uuid::new_v5(&NAMESPACE, text.as_bytes())
+}
+
 /// Lengths are part of the hashed text, so that no two different notes can share it by shifting characters.
 fn identity(tenant: &Tenant, channel: &Channel, message_id: &str) -> String {
     let [tenant, channel] = [tenant.as_str(), channel.as_str()];

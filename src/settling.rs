@@ -118,7 +118,11 @@ impl Shorter {
             Event::Processed { data, traceparent } => {
                 Self::Event(Event::processed(data.too_large(), traceparent.clone()))
             }
-            Event::Redacted { .. } | Event::Acknowledged { .. } => Self::Nothing,
+            Event::Redacted { .. }
+            | Event::Acknowledged { .. }
+            | Event::FollowUpDue { .. }
+            | Event::Spike { .. }
+            | Event::CaseClosed { .. } => Self::Nothing,
         }
     }
 }

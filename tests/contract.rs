@@ -26,6 +26,9 @@ fn the_schemas_that_are_checked_in_match_the_types() {
     compare("processed.v1.schema.json", &serde_json::to_value(contract::processed_schema()).unwrap());
     compare("acknowledged.v1.schema.json", &serde_json::to_value(contract::acknowledged_schema()).unwrap());
     compare("redacted.v1.schema.json", &serde_json::to_value(contract::redacted_schema()).unwrap());
+    compare("follow-up-due.v1.schema.json", &serde_json::to_value(contract::follow_up_due_schema()).unwrap());
+    compare("spike.v1.schema.json", &serde_json::to_value(contract::spike_schema()).unwrap());
+    compare("case-closed.v1.schema.json", &serde_json::to_value(contract::case_closed_schema()).unwrap());
     compare("asyncapi.json", &contract::asyncapi());
 }
 

@@ -27,3 +27,4 @@ mod tickets;
 mod told;
 mod understanding;
 mod uploads;
+mod watch;

@@ -14,7 +14,7 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
-    /// JSON Schema of both events, by type.
+    /// JSON Schema of all events, by type.
     Schema,
     /// AsyncAPI 3 document of topics, keys, headers and queues.
     Asyncapi,

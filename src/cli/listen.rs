@@ -18,7 +18,8 @@ use crate::{
                   sprachpost listen 'acknowledged.#'"
 )]
 pub struct Arguments {
-    /// A topic pattern: `*` is one word, `#` any number. Topics begin with `processed`, `redacted` or `acknowledged`.
+    /// A topic pattern: `*` is one word, `#` any number. Topics begin with `processed`, `redacted`,
+    /// `acknowledged`, `follow-up-due`, `spike` or `case-closed`.
     #[arg(default_value = "processed.#")]
     pattern: String,
     /// Print each event as one line of JSON.
@@ -40,6 +41,9 @@ pub async fn run(arguments: Arguments, config: Config) -> anyhow::Result<ExitCod
             Ok(Event::Processed { data, .. }) => present::print(&data, None, arguments.json)?,
             Ok(Event::Redacted { data, .. }) => present::print(data.get(), None, arguments.json)?,
             Ok(Event::Acknowledged { data, .. }) => present::print_acknowledged(&data, arguments.json)?,
+            Ok(Event::FollowUpDue { data, .. }) => present::print_follow_up(&data, arguments.json)?,
+            Ok(Event::Spike { data }) => present::print_spike(&data, arguments.json)?,
+            Ok(Event::CaseClosed { data }) => present::print_closed(&data, arguments.json)?,
             Err(error) => eprintln!("sprachpost: a message on {} is no result: {error}", message.routing_key),
         }
     }

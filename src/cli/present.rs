@@ -6,8 +6,10 @@ use std::{
     path::Path,
 };
 
+use serde::Serialize;
+
 use crate::event::{
-    Acknowledged, Processed,
+    Acknowledged, CaseClosed, FollowUpDue, Processed, Spike,
     processed::{Abstained, AudioInfo, OutcomeKind, Reply, Transcript, Understanding},
 };
 
@@ -29,20 +31,74 @@ pub fn print(processed: &Processed, file: Option<&Path>, json: bool) -> io::Resu
 
 /// Writes to stdout what a sender is told.
 pub fn print_acknowledged(acknowledged: &Acknowledged, json: bool) -> io::Result<()> {
+    write(acknowledged, acknowledgement, json)
+}
+
+/// Writes a follow-up that is due to stdout.
+pub fn print_follow_up(due: &FollowUpDue, json: bool) -> io::Result<()> {
+    write(due, follow_up, json)
+}
+
+/// Writes a spike to stdout.
+pub fn print_spike(spike: &Spike, json: bool) -> io::Result<()> {
+    write(spike, rise, json)
+}
+
+/// Writes to stdout that a case is closed.
+pub fn print_closed(closed: &CaseClosed, json: bool) -> io::Result<()> {
+    write(closed, closure, json)
+}
+
+fn write<T: Serialize>(data: &T, for_people: fn(&T) -> String, json: bool) -> io::Result<()> {
     let mut out = io::stdout().lock();
     if json {
-        serde_json::to_writer(&mut out, acknowledged)?;
+        serde_json::to_writer(&mut out, data)?;
         writeln!(out)?;
     } else {
-        writeln!(out, "{}", acknowledgement(acknowledged))?;
+        writeln!(out, "{}", for_people(data))?;
     }
     out.flush()
 }
 
+fn follow_up(due: &FollowUpDue) -> String {
+    let id = due.message_id.clone().unwrap_or_else(|| due.note_id.to_string());
+    let mut block = Block::headed(&[visible(&id), "follow-up due".to_owned(), format!("since {}", due.due_at)]);
+    block.line("about", &due.intent);
+    block.line("goes to", due.team.as_deref().unwrap_or("nobody in particular"));
+    let how = match (due.reply_window_open, &due.template) {
+        (true, _) => "an ordinary message".to_owned(),
+        (false, Some(template)) => format!("the reply window is over: message template {template}"),
+        (false, None) => "the reply window is over, and the playbook names no template".to_owned(),
+    };
+    block.line("by", &how);
+    block.0
+}
+
+fn rise(spike: &Spike) -> String {
+    let mut block = Block::headed(&[
+        format!("{} · {}", spike.tenant, spike.intent),
+        "spike".to_owned(),
+        spike.detected_at.to_string(),
+    ]);
+    let Spike { count, window_minutes, expected, .. } = spike;
+    block.line("seen", &format!("{count} notes in {window_minutes} minutes, where {expected:.1} are usual"));
+    let ids: Vec<String> = spike.note_ids.iter().map(ToString::to_string).collect();
+    block.line("among them", &ids.join(" "));
+    block.0
+}
+
+fn closure(closed: &CaseClosed) -> String {
+    let ticket = closed.ticket.as_deref().map_or_else(|| "a case".to_owned(), |ticket| format!("ticket {ticket}"));
+    Block::headed(&[format!("{} · {}", closed.tenant, visible(&ticket)), "closed".to_owned()]).0
+}
+
+fn visible(text: &str) -> String {
+    text.chars().filter(|c| !c.is_control()).collect()
+}
+
 fn acknowledgement(acknowledged: &Acknowledged) -> String {
     let hours = if acknowledged.open { "within business hours" } else { "outside of business hours" };
-    let id = acknowledged.message_id.chars().filter(|c| !c.is_control()).collect();
-    let mut block = Block::headed(&[id, "received".to_owned(), hours.to_owned()]);
+    let mut block = Block::headed(&[visible(&acknowledged.message_id), "received".to_owned(), hours.to_owned()]);
     block.line("told", &format!("[{}, {}]", acknowledged.template, acknowledged.language));
     block.line("", &acknowledged.text);
     block.0

@@ -13,8 +13,8 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// What this process does; everything, unless named.
-    #[arg(long, value_delimiter = ',', value_enum, default_values_t = [Role::Gateway, Role::Worker, Role::Bridge])]
+    /// What this process does. Unless named, everything; but over RabbitMQ without a ledger, `watch` has to be named.
+    #[arg(long, value_delimiter = ',', value_enum)]
     roles: Vec<Role>,
 }
 
@@ -22,6 +22,7 @@ pub async fn run(arguments: Arguments, config: Config) -> anyhow::Result<ExitCod
     telemetry::start_logging(&config.log)?;
     config.check()?;
     let shutdown = Shutdown::on_signals()?;
-    app::serve(config, &arguments.roles, shutdown).await?;
+    let roles = if arguments.roles.is_empty() { Role::usual(&config)? } else { arguments.roles };
+    app::serve(config, &roles, shutdown).await?;
     Ok(ExitCode::SUCCESS)
 }

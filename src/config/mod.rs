@@ -18,7 +18,7 @@ pub use self::{
 };
 use crate::{
     asr, audio, broker, gateway, import, ledger, models, recordings, telemetry, tenants::Tenants, tickets,
-    understanding, worker,
+    understanding, watch, worker,
 };
 
 /// All settings. Every one has a default; an empty file is a valid configuration.
@@ -55,6 +55,8 @@ pub struct Config {
     pub worker: worker::Config,
     /// Where results are written down for agents.
     pub tickets: Vec<tickets::Config>,
+    /// Follow-ups and spikes.
+    pub watch: watch::Config,
     pub log: telemetry::Config,
 }
 

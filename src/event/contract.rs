@@ -5,8 +5,11 @@ use schemars::{JsonSchema, Schema, generate::SchemaSettings};
 use serde_json::{Value, json};
 
 use super::{
-    Acknowledged, Processed, Redacted,
-    envelope::{ACKNOWLEDGED_V1, CONTENT_TYPE, Envelope, PROCESSED_V1, RECEIVED_V1, REDACTED_V1},
+    Acknowledged, CaseClosed, FollowUpDue, Processed, Redacted, Spike,
+    envelope::{
+        ACKNOWLEDGED_V1, CASE_CLOSED_V1, CONTENT_TYPE, Envelope, FOLLOW_UP_DUE_V1, PROCESSED_V1, RECEIVED_V1,
+        REDACTED_V1, SPIKE_V1,
+    },
 };
 use crate::{
     broker::{self, Lane, topology},
@@ -37,6 +40,24 @@ pub fn redacted_schema() -> Schema {
     schema::<Envelope<Redacted>>(REDACTED_V1)
 }
 
+/// Schema of `de.sprachpost.follow-up-due.v1`.
+#[must_use]
+pub fn follow_up_due_schema() -> Schema {
+    schema::<Envelope<FollowUpDue>>(FOLLOW_UP_DUE_V1)
+}
+
+/// Schema of `de.sprachpost.spike.v1`.
+#[must_use]
+pub fn spike_schema() -> Schema {
+    schema::<Envelope<Spike>>(SPIKE_V1)
+}
+
+/// Schema of `de.sprachpost.case.closed.v1`: the structured event; its `data` is also accepted alone.
+#[must_use]
+pub fn case_closed_schema() -> Schema {
+    schema::<Envelope<CaseClosed>>(CASE_CLOSED_V1)
+}
+
 fn schema<T: JsonSchema>(event_type: &str) -> Schema {
     let mut schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<T>();
     schema.insert("title".to_owned(), event_type.into());
@@ -56,6 +77,9 @@ pub fn schemas() -> Value {
         PROCESSED_V1: processed_schema(),
         ACKNOWLEDGED_V1: acknowledged_schema(),
         REDACTED_V1: redacted_schema(),
+        FOLLOW_UP_DUE_V1: follow_up_due_schema(),
+        SPIKE_V1: spike_schema(),
+        CASE_CLOSED_V1: case_closed_schema(),
     })
 }
 
@@ -101,6 +125,28 @@ pub fn asyncapi() -> Value {
                 &["tenant", "channel", "outcome", "language", "intent", "urgency"],
                 "redacted",
             ),
+            "dueFollowUps": topic_channel(
+                topology::RESULTS_EXCHANGE,
+                "follow-up-due.{tenant}.{channel}.{intent}",
+                "One event a follow-up of the playbook, when it is time to ask how things stand.",
+                &["tenant", "channel", "intent"],
+                "followUpDue",
+            ),
+            "spikes": topic_channel(
+                topology::RESULTS_EXCHANGE,
+                "spike.{tenant}.{intent}",
+                "One event a rise of an intent far above what is usual at that hour; `none` is notes without an intent.",
+                &["tenant", "intent"],
+                "spike",
+            ),
+            "closedCases": topic_channel(
+                topology::RESULTS_EXCHANGE,
+                "case-closed.{tenant}",
+                "What others publish when a case is closed, so that nobody is asked about it any more. A plain JSON \
+                 object and a CloudEvent in structured mode are accepted.",
+                &["tenant"],
+                "caseClosed",
+            ),
             "urgentNotes": topic_channel(
                 topology::NOTES_EXCHANGE,
                 "urgent.{tenant}.{channel}",
@@ -124,6 +170,9 @@ pub fn asyncapi() -> Value {
             "publishResults": operation("send", "results"),
             "publishAcknowledgements": operation("send", "acknowledgements"),
             "publishRedactedResults": operation("send", "redactedResults"),
+            "publishDueFollowUps": operation("send", "dueFollowUps"),
+            "publishSpikes": operation("send", "spikes"),
+            "takeClosedCases": operation("receive", "closedCases"),
         },
         "components": {
             "messages": {
@@ -131,6 +180,9 @@ pub fn asyncapi() -> Value {
                 "processed": message(PROCESSED_V1, "What became of a voice note", &processed_schema()),
                 "acknowledged": message(ACKNOWLEDGED_V1, "What its sender can be told at once", &acknowledged_schema()),
                 "redacted": message(REDACTED_V1, "What became of it, without personal data", &redacted_schema()),
+                "followUpDue": message(FOLLOW_UP_DUE_V1, "It is time to ask how things stand", &follow_up_due_schema()),
+                "spike": message(SPIKE_V1, "Far more notes of one kind than usual", &spike_schema()),
+                "caseClosed": message(CASE_CLOSED_V1, "Nobody has to ask any more", &case_closed_schema()),
             }
         }
     })

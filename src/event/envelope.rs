@@ -11,10 +11,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize, de::IgnoredAny};
 use uuid::Uuid;
 
-use super::{Acknowledged, Processed, Reason, Redacted};
+use super::{Acknowledged, CaseClosed, FollowUpDue, Processed, Reason, Redacted, Spike};
 use crate::{
     broker::Message,
-    note::{Channel, NoteId, Tenant, VoiceNote},
+    note::{Channel, Tenant, VoiceNote},
 };
 
 pub const CONTENT_TYPE: &str = "application/cloudevents+json";
@@ -22,6 +22,9 @@ pub const RECEIVED_V1: &str = "de.sprachpost.voice-note.received.v1";
 pub const PROCESSED_V1: &str = "de.sprachpost.voice-note.processed.v1";
 pub const ACKNOWLEDGED_V1: &str = "de.sprachpost.voice-note.acknowledged.v1";
 pub const REDACTED_V1: &str = "de.sprachpost.voice-note.redacted.v1";
+pub const FOLLOW_UP_DUE_V1: &str = "de.sprachpost.follow-up-due.v1";
+pub const SPIKE_V1: &str = "de.sprachpost.spike.v1";
+pub const CASE_CLOSED_V1: &str = "de.sprachpost.case.closed.v1";
 /// CloudEvents `source` of what this program publishes.
 pub const SOURCE: &str = "/sprachpost";
 /// W3C Trace Context, carried from the note to everything said about it.
@@ -68,6 +71,12 @@ pub enum Event {
     Redacted { data: Box<Redacted>, traceparent: Option<String> },
     /// What the sender can be told at once.
     Acknowledged { data: Box<Acknowledged>, traceparent: Option<String> },
+    /// It is time to ask how things stand.
+    FollowUpDue { data: Box<FollowUpDue>, traceparent: Option<String> },
+    /// There are far more notes of one kind than usual.
+    Spike { data: Box<Spike> },
+    /// Nobody has to ask about a case any more.
+    CaseClosed { data: Box<CaseClosed> },
 }
 
 impl Event {
@@ -91,7 +100,11 @@ impl Event {
     pub fn as_processed(&self) -> Option<&Processed> {
         match self {
             Self::Processed { data, .. } => Some(data),
-            Self::Redacted { .. } | Self::Acknowledged { .. } => None,
+            Self::Redacted { .. }
+            | Self::Acknowledged { .. }
+            | Self::FollowUpDue { .. }
+            | Self::Spike { .. }
+            | Self::CaseClosed { .. } => None,
         }
     }
 
@@ -102,6 +115,9 @@ impl Event {
             Self::Processed { data, .. } => data.event_id(),
             Self::Redacted { data, .. } => data.event_id(),
             Self::Acknowledged { data, .. } => data.event_id(),
+            Self::FollowUpDue { data, .. } => data.event_id(),
+            Self::Spike { data } => data.event_id(),
+            Self::CaseClosed { data } => data.event_id(),
         }
     }
 
@@ -114,14 +130,32 @@ impl Event {
         let id = self.id();
         match self {
             Self::Processed { data, traceparent } => {
-                wrap(data, PROCESSED_V1, id, data.note_id, data.routing_key(), traceparent.as_deref(), now)
+                wrap(data, PROCESSED_V1, id, data.note_id.as_uuid(), data.routing_key(), traceparent.as_deref(), now)
             }
-            Self::Redacted { data, traceparent } => {
-                wrap(data, REDACTED_V1, id, data.get().note_id, data.routing_key(), traceparent.as_deref(), now)
-            }
+            Self::Redacted { data, traceparent } => wrap(
+                data,
+                REDACTED_V1,
+                id,
+                data.get().note_id.as_uuid(),
+                data.routing_key(),
+                traceparent.as_deref(),
+                now,
+            ),
             Self::Acknowledged { data, traceparent } => {
-                wrap(data, ACKNOWLEDGED_V1, id, data.note_id, data.routing_key(), traceparent.as_deref(), now)
+                wrap(data, ACKNOWLEDGED_V1, id, data.note_id.as_uuid(), data.routing_key(), traceparent.as_deref(), now)
             }
+            Self::FollowUpDue { data, traceparent } => wrap(
+                data,
+                FOLLOW_UP_DUE_V1,
+                id,
+                data.note_id.as_uuid(),
+                data.routing_key(),
+                traceparent.as_deref(),
+                now,
+            ),
+            // What is about many notes, or about none in particular, is about itself.
+            Self::Spike { data } => wrap(data, SPIKE_V1, id, id, data.routing_key(), None, now),
+            Self::CaseClosed { data } => wrap(data, CASE_CLOSED_V1, id, id, data.routing_key(), None, now),
         }
     }
 }
@@ -130,7 +164,7 @@ fn wrap<T: Serialize>(
     data: &T,
     event_type: &str,
     id: Uuid,
-    note_id: NoteId,
+    about: Uuid,
     routing_key: String,
     traceparent: Option<&str>,
     now: Timestamp,
@@ -140,14 +174,14 @@ fn wrap<T: Serialize>(
         id: id.to_string(),
         source: SOURCE.to_owned(),
         event_type: event_type.to_owned(),
-        subject: Some(note_id.to_string()),
+        subject: Some(about.to_string()),
         time: Some(now),
         datacontenttype: Some("application/json".to_owned()),
         traceparent: traceparent.map(str::to_owned),
         data,
     };
     let body = serde_json::to_vec(&envelope).expect("an event has string keys only and no failing serialisers");
-    let mut message = Message::event(id, note_id.to_string(), routing_key, body);
+    let mut message = Message::event(id, about.to_string(), routing_key, body);
     message.headers.extend(traceparent.map(|parent| (TRACEPARENT.to_owned(), parent.to_owned())));
     message
 }
@@ -162,7 +196,7 @@ pub fn received_message(received: &Received, now: Timestamp) -> Message {
     let note = &received.note;
     let id = note.id().event_id(RECEIVED_V1);
     let key = crate::broker::topology::received_routing_key(note);
-    wrap(note, RECEIVED_V1, id, note.id(), key, received.traceparent.as_deref(), now)
+    wrap(note, RECEIVED_V1, id, note.id().as_uuid(), key, received.traceparent.as_deref(), now)
 }
 
 /// Reads a note out of a message, whichever form it has.
@@ -210,8 +244,25 @@ pub fn parse_event(message: &Message) -> Result<Event, EventError> {
         PROCESSED_V1 => Ok(Event::processed(data(message)?, traceparent)),
         REDACTED_V1 => Ok(Event::redacted(data(message)?, traceparent)),
         ACKNOWLEDGED_V1 => Ok(Event::acknowledged(data(message)?, traceparent)),
+        FOLLOW_UP_DUE_V1 => Ok(Event::FollowUpDue { data: Box::new(data(message)?), traceparent }),
+        SPIKE_V1 => Ok(Event::Spike { data: Box::new(data(message)?) }),
+        CASE_CLOSED_V1 => Ok(Event::CaseClosed { data: Box::new(data(message)?) }),
         _ => Err(EventError::UnknownType),
     }
+}
+
+/// Reads what a role is to take note of: an event, or what says that a case is closed without any envelope, as others
+/// may write it. Also when it was published.
+///
+/// # Errors
+/// [`EventError`] if the message is neither.
+pub fn parse_watched(message: &Message) -> Result<(Event, Option<Timestamp>), EventError> {
+    let value: serde_json::Value = read(&message.body)?;
+    if value.get("specversion").is_none() {
+        return Ok((Event::CaseClosed { data: Box::new(read_value(value)?) }, None));
+    }
+    let Envelope { time, .. } = read_value::<Envelope<IgnoredAny>>(value)?;
+    Ok((parse_event(message)?, time))
 }
 
 fn data<T: for<'a> Deserialize<'a>>(message: &Message) -> Result<T, EventError> {

@@ -176,7 +176,7 @@ pub struct Understanding {
     pub urgency: Urgency,
     pub entities: Vec<Entity>,
     pub contact: ContactPreferences,
-    /// None: not assessed.
+    /// `negative` where the customer says so in words that escalation can be set to (`anger`); else not assessed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sentiment: Option<Sentiment>,
 }
@@ -197,6 +197,17 @@ pub struct Urgency {
     pub level: UrgencyLevel,
     /// The rules and intents that led to the level, by name; empty for a level of `normal` that nothing raised.
     pub grounds: Vec<String>,
+    /// The words that decided, in the order of the grounds; nothing for an intent's own urgency.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evidence: Vec<Ground>,
+}
+
+/// The words of a note that led to a ground of its urgency.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Ground {
+    /// One of the grounds.
+    pub ground: String,
+    pub words: Private,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize, JsonSchema)]
@@ -308,6 +319,9 @@ pub struct Route {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
 pub struct FollowUp {
     pub due_at: Timestamp,
+    /// The channel's message template, by name, to be used if the channel's reply window is over by then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
 }
 
 /// Milliseconds spent, by stage; none where the stage was not reached.

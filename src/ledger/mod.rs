@@ -30,6 +30,7 @@ use jiff::Timestamp;
 use secrecy::SecretString;
 use uuid::Uuid;
 
+pub(crate) use self::postgres::Shelf;
 pub use self::{
     answer::{Answer, Step},
     config::{Config, WhenUnreachable},

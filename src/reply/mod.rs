@@ -40,9 +40,9 @@ pub fn suggest(
     let route = route(playbook, intent, understanding);
     let reply = reply(playbook, intent, transcript, understanding, &route)
         .unwrap_or_else(|reason| Reply::Abstention { reason });
-    let follow_up = intent.and_then(|intent| intent.follow_up_after).and_then(|after| {
+    let follow_up = intent.and_then(|intent| Some((intent, intent.follow_up_after?))).and_then(|(intent, after)| {
         let due_at = note.sent_at.unwrap_or(now).checked_add(after).ok()?;
-        Some(FollowUp { due_at })
+        Some(FollowUp { due_at, template: intent.follow_up_template.clone() })
     });
     Suggested { reply, route, follow_up }
 }

@@ -57,7 +57,7 @@ fn understood(intent: &str, facts: &[(&str, &str, bool)]) -> Understanding {
     Understanding {
         intent: (!intent.is_empty()).then(|| found(intent)),
         alternatives: Vec::new(),
-        urgency: Urgency { level: UrgencyLevel::Normal, grounds: Vec::new() },
+        urgency: Urgency { level: UrgencyLevel::Normal, grounds: Vec::new(), evidence: vec![] },
         entities: facts
             .iter()
             .map(|&(kind, value, verified)| Entity {
@@ -164,7 +164,7 @@ fn a_second_request_silences_but_one_that_gives_way_does_not() {
 #[test]
 fn an_escalation_takes_the_note_to_its_team_and_to_people() {
     let mut understanding = understood("parcel", &[]);
-    understanding.urgency = Urgency { level: UrgencyLevel::High, grounds: vec!["legal".to_owned()] };
+    understanding.urgency = Urgency { level: UrgencyLevel::High, grounds: vec!["legal".to_owned()], evidence: vec![] };
     let suggested = suggested("de", &understanding);
     assert_eq!(suggested.route, Route { team: Some("recht".to_owned()), escalate: true });
     assert_eq!(suggested.reply, Reply::Abstention { reason: Abstained::LeftToPeople });

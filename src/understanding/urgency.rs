@@ -1,11 +1,16 @@
 //! Owns how urgent a note is, and why: the intent's own urgency, the playbook's rules, and built-in signals that hold
 //! in every contact centre. Every ground has a name; the highest level wins.
 
+use std::ops::Range;
+
 use super::{
     playbook::{Playbook, UrgencyRule},
     text::{self, Word},
 };
-use crate::event::processed::{Urgency, UrgencyLevel};
+use crate::{
+    event::processed::{Ground, Urgency, UrgencyLevel},
+    private::Private,
+};
 
 /// A signal in every playbook that has no rule of that name.
 struct Signal {
@@ -169,6 +174,9 @@ const SIGNALS: [Signal; 7] = [
 const NEGATIONS: [&str; 13] =
     ["nicht", "ned", "net", "nich", "nit", "kein", "keine", "keinen", "keiner", "ohne", "no", "not", "isnt"];
 
+/// The ground that says how the customer feels.
+pub const ANGER: &str = "anger";
+
 #[must_use]
 pub fn is_builtin(name: &str) -> bool {
     SIGNALS.iter().any(|signal| signal.name == name)
@@ -196,27 +204,35 @@ impl UrgencyRules {
     /// `intent` is the name and the own urgency of what was recognised.
     #[must_use]
     pub fn assess(&self, note: &str, words: &[Word], intent: Option<(&str, Option<UrgencyLevel>)>) -> Urgency {
-        let mut found: Vec<(UrgencyLevel, &str)> = Vec::new();
+        let mut found: Vec<(UrgencyLevel, &str, Option<Range<usize>>)> = Vec::new();
         if let Some((name, Some(level))) = intent {
-            found.push((level, name));
+            found.push((level, name, None));
         }
         for rule in &self.rules {
-            let said = rule.phrases.iter().any(|phrase| is_said(words, phrase));
-            if said || rule.patterns.iter().any(|pattern| pattern.is_match(note)) {
-                found.push((rule.level, &rule.name));
+            let said = rule.phrases.iter().find_map(|phrase| said(words, phrase));
+            let matches = || rule.patterns.iter().find_map(|pattern| pattern.find(note).map(|found| found.range()));
+            if let Some(at) = said.or_else(matches) {
+                found.push((rule.level, &rule.name, Some(at)));
             }
         }
         // What raises a note outweighs what lowers it: nobody is harmed by a note that is read too early.
-        let raised = found.iter().map(|&(level, _)| level).max().filter(|&level| level > UrgencyLevel::Normal);
-        let lowered = || found.iter().any(|&(level, _)| level == UrgencyLevel::Low);
+        let raised = found.iter().map(|(level, ..)| *level).max().filter(|&level| level > UrgencyLevel::Normal);
+        let lowered = || found.iter().any(|(level, ..)| *level == UrgencyLevel::Low);
         let level = raised.unwrap_or_else(|| if lowered() { UrgencyLevel::Low } else { UrgencyLevel::Normal });
-        let grounds = found.iter().filter(|&&(l, _)| l == level && l != UrgencyLevel::Normal);
-        Urgency { level, grounds: grounds.map(|&(_, name)| name.to_owned()).collect() }
+        let deciding = || found.iter().filter(|(l, ..)| *l == level && *l != UrgencyLevel::Normal);
+        let evidence = deciding().filter_map(|(_, name, at)| {
+            Some(Ground { ground: (*name).to_owned(), words: Private::new(&note[at.clone()?]) })
+        });
+        Urgency {
+            level,
+            grounds: deciding().map(|(_, name, _)| (*name).to_owned()).collect(),
+            evidence: evidence.collect(),
+        }
     }
 }
 
-/// Said, and not denied: "das ist nicht dringend" says nothing of a deadline.
-fn is_said(words: &[Word], phrase: &[String]) -> bool {
+/// Where it is said, in bytes of the note, and not denied: "das ist nicht dringend" says nothing of a deadline.
+fn said(words: &[Word], phrase: &[String]) -> Option<Range<usize>> {
     let mut from = 0;
     while let Some(at) = text::find_phrase(&words[from..], phrase) {
         let at = from + at;
@@ -227,11 +243,11 @@ fn is_said(words: &[Word], phrase: &[String]) -> bool {
             .chain(after.filter(|_| phrase.len() == 1))
             .any(|word| NEGATIONS.contains(&word.folded.as_str()));
         if !denied {
-            return true;
+            return Some(words[at].at.start..words[at + phrase.len() - 1].at.end);
         }
         from = at + 1;
     }
-    false
+    None
 }
 
 #[cfg(test)]
@@ -258,6 +274,13 @@ mod tests {
     }
 
     #[test]
+    fn the_words_that_decided_are_named() {
+        let urgency = assess("Das ist eine Frechheit, ich gehe zum Anwalt!", None);
+        let evidence: Vec<_> = urgency.evidence.iter().map(|e| (e.ground.as_str(), e.words.expose())).collect();
+        assert_eq!(evidence, [("legal", "Anwalt"), ("anger", "Frechheit")]);
+    }
+
+    #[test]
     fn a_denied_word_raises_nothing() {
         for note in ["Das ist nicht dringend", "Das eilt nicht", "es ist kein Notruf", "It's not urgent"] {
             assert_ne!(assess(note, None).level, UrgencyLevel::High, "{note}");
@@ -269,7 +292,7 @@ mod tests {
         let low = Some(("thanks", Some(UrgencyLevel::Low)));
         assert_eq!(assess("Danke", low).level, UrgencyLevel::Low);
         assert_eq!(assess("Danke, aber bitte sofort", low).grounds, ["deadline"]);
-        assert_eq!(assess("Hallo", None), Urgency { level: UrgencyLevel::Normal, grounds: vec![] });
+        assert_eq!(assess("Hallo", None), Urgency { level: UrgencyLevel::Normal, grounds: vec![], evidence: vec![] });
     }
 
     #[test]

@@ -4,6 +4,7 @@
 //! * `schema`: the tables.
 //! * `session`: one connection and what is asked on it.
 //! * `link`: a session that is kept up, and its upkeep.
+//! * `shelf`: what the role `watch` keeps, beside the ledger.
 //!
 //! PostgreSQL rather than a cache: what it has committed survives its restart and, replicated, its failover, and its
 //! session locks end with the process that held them, so nobody has to guess how long a dead worker may have needed.
@@ -12,6 +13,7 @@ mod address;
 mod link;
 mod schema;
 mod session;
+mod shelf;
 
 use std::sync::Arc;
 
@@ -19,6 +21,7 @@ use secrecy::SecretString;
 use tokio::runtime::Handle;
 use uuid::Uuid;
 
+pub(crate) use self::shelf::Shelf;
 use self::{address::Database, link::Link, session::Session};
 use super::{Config, Held, LedgerError};
 use crate::{broker::Message, outcome::DeadLetterCause};

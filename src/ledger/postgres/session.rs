@@ -35,10 +35,10 @@ pub(super) const KEEPALIVE_RETRIES: u32 = 3;
 const PURGED_AT_A_TIME: i64 = 1000;
 
 /// The value of a parameter, with its type, so that the database need not be asked for it.
-type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
+pub(super) type Parameter<'a> = (&'a (dyn ToSql + Sync), Type);
 
 pub(super) struct Session {
-    client: Client,
+    pub(super) client: Client,
     limit: Duration,
     lost: CancellationToken,
     why: OnceLock<String>,
@@ -209,7 +209,8 @@ impl Session {
         }
     }
 
-    async fn within<T>(
+    /// Does what is asked for within the limit; otherwise the session ends.
+    pub(super) async fn within<T>(
         &self,
         what: &'static str,
         request: impl Future<Output = Result<T, tokio_postgres::Error>>,
@@ -298,7 +299,7 @@ fn lock_key(id: Uuid) -> i64 {
 }
 
 /// The client shows parameters when it logs in detail. These hold what customers said.
-struct Hidden<'a, T>(&'a T);
+pub(super) struct Hidden<'a, T>(pub(super) &'a T);
 
 impl<T> fmt::Debug for Hidden<'_, T> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -121,6 +121,8 @@ pub struct Intent {
     /// Gives way to any other intent in the same note: thanks, or how to be reached.
     pub secondary: bool,
     pub follow_up_after: Option<SignedDuration>,
+    /// What the channel calls the message that may be sent then, where its reply window is over.
+    pub follow_up_template: Option<String>,
     /// By ISO 639-1 code.
     pub replies: BTreeMap<String, ReplyTexts>,
 }

@@ -88,6 +88,7 @@ pub(super) struct RawIntent {
     #[serde(default)]
     pub secondary: bool,
     pub follow_up_after: Option<Spanned<String>>,
+    pub follow_up_template: Option<Spanned<String>>,
     #[serde(default)]
     pub reply: BTreeMap<String, RawReply>,
 }

@@ -160,6 +160,13 @@ impl Check<'_> {
             _ => {}
         }
         let follow_up_after = raw.follow_up_after.and_then(|text| self.duration(&text, field));
+        if let Some(template) = &raw.follow_up_template {
+            self.topic_word(template, &format!("{field}.follow_up_template"));
+            if follow_up_after.is_none() {
+                let message = "without `follow_up_after` this is never sent";
+                self.fault(template.span(), format!("{field}.follow_up_template"), message);
+            }
+        }
         let replies = raw.reply.into_iter().map(|(language, reply)| self.reply(field, language, reply)).collect();
         Intent {
             name: raw.name.into_inner(),
@@ -171,6 +178,7 @@ impl Check<'_> {
             left_to_people: raw.left_to_people,
             secondary: raw.secondary,
             follow_up_after,
+            follow_up_template: raw.follow_up_template.map(Spanned::into_inner),
             replies,
         }
     }

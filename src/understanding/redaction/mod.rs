@@ -25,7 +25,7 @@ use super::{
 use crate::{
     event::{
         Processed, Redacted,
-        processed::{Entity, Intent, Reply, Segment, Transcript, Understanding, Word as TimedWord},
+        processed::{Entity, Ground, Intent, Reply, Segment, Transcript, Understanding, Urgency, Word as TimedWord},
     },
     private::Private,
 };
@@ -238,6 +238,11 @@ fn redacted_understanding(understanding: Understanding, mask: Option<&Mask>) -> 
         let evidence = evidence.zip(mask).and_then(|(evidence, mask)| mask.apply_to_part(evidence.expose()));
         Intent { name, confidence, evidence: evidence.map(Private::new) }
     };
+    let Urgency { level, grounds, evidence } = urgency;
+    let evidence = evidence.into_iter().filter_map(|Ground { ground, words }| {
+        let words = Private::new(mask?.apply_to_part(words.expose())?);
+        Some(Ground { ground, words })
+    });
     let entities = entities.into_iter().map(|entity| {
         let Entity { kind, value: _, verified, start_s, end_s } = entity;
         Entity { value: Private::new(placeholder(&kind)), kind, verified, start_s, end_s }
@@ -245,7 +250,7 @@ fn redacted_understanding(understanding: Understanding, mask: Option<&Mask>) -> 
     Understanding {
         intent: intent.map(redacted),
         alternatives: alternatives.into_iter().map(redacted).collect(),
-        urgency,
+        urgency: Urgency { level, grounds, evidence: evidence.collect() },
         entities: entities.collect(),
         contact,
         sentiment,

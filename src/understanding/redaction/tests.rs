@@ -61,7 +61,7 @@ fn processed(language: &str, said: &str, words_a_segment: usize) -> Processed {
     report.data.understanding = Some(Understanding {
         intent: Some(Intent { name: "parcel".to_owned(), confidence: 0.9, evidence: sentence }),
         alternatives: vec![],
-        urgency: Urgency { level: UrgencyLevel::Normal, grounds: vec![] },
+        urgency: Urgency { level: UrgencyLevel::Normal, grounds: vec![], evidence: vec![] },
         entities,
         contact: ContactPreferences::default(),
         sentiment: None,
