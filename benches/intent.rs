@@ -145,6 +145,7 @@ fn notes(test: &Labelled) -> Vec<LabelledNote> {
         text: text.clone(),
         intent: intent.as_deref().map(name_of),
         language: None,
+        heard: None,
     };
     test.iter().map(note).collect()
 }
@@ -167,7 +168,7 @@ fn de_service(bench: &Bench, folder: &Path) {
     let started = Instant::now();
     let understander = Understander::train(&playbook, bench.encoder.clone());
     let train_ms = started.elapsed().as_secs_f64() * 1e3;
-    let note = |(text, intent): (String, Option<String>)| LabelledNote { text, intent, language: None };
+    let note = |(text, intent): (String, Option<String>)| LabelledNote { text, intent, language: None, heard: None };
     let notes: Vec<_> = test.into_iter().map(note).collect();
     let started = Instant::now();
     let scores = evaluation::evaluate(&playbook, &understander, &notes);

@@ -236,7 +236,7 @@ fn the_notes_of_the_evaluation_folder_are_understood() {
         let known = intent.is_none_or(|name| playbook.intent(name).is_some());
         if matches!(language, "de" | "en") && known && texts.insert(text.to_owned()) {
             let (text, intent, language) = (text.to_owned(), intent.map(str::to_owned), Some(language.to_owned()));
-            notes.push(LabelledNote { text, intent, language });
+            notes.push(LabelledNote { text, intent, language, heard: None });
         }
     }
     let scores = evaluation::evaluate(playbook, understander, &notes);

@@ -6,6 +6,7 @@ mod config;
 mod contract;
 mod dead_letters;
 mod import;
+mod labelled;
 mod letter_table;
 mod listen;
 pub mod models;
@@ -123,7 +124,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
                 }
                 Ok(ExitCode::SUCCESS)
             }
-            Command::Playbook(arguments) => playbook::run(arguments, &config),
+            Command::Playbook(arguments) => playbook::run(arguments, &config).await,
             Command::Completions { .. } | Command::Contract(_) | Command::Config(_) => Ok(ExitCode::SUCCESS),
         }
     })

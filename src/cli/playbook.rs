@@ -7,9 +7,9 @@ use std::{
     sync::Arc,
 };
 
-use anyhow::Context;
 use clap::{Args, Subcommand};
 
+use super::labelled;
 use crate::{
     config::Config,
     models::Store,
@@ -55,8 +55,9 @@ enum PlaybookCommand {
         json: bool,
     },
     /// Measure a playbook on notes of which somebody said what they are.
-    #[command(long_about = "Measure a playbook on labelled notes: one JSON object a line with `text` and `intent` \
-        (null for a note that is none of the intents), and optionally `language`.")]
+    #[command(long_about = "Measure a playbook on labelled notes: one JSON object a line with `text`, or `file` \
+        for a recording that is heard with the configured model (its path is relative to the notes), and `intent` (null \
+        for a note that is none of the intents), and optionally `language`.")]
     Evaluate {
         /// The labelled notes, one JSON object a line.
         notes: PathBuf,
@@ -70,7 +71,7 @@ enum PlaybookCommand {
 }
 
 /// Runs the command; where it names no file, the configured one is meant (`playbook.path`), or else the built-in playbook.
-pub fn run(args: PlaybookArgs, config: &Config) -> anyhow::Result<ExitCode> {
+pub async fn run(args: PlaybookArgs, config: &Config) -> anyhow::Result<ExitCode> {
     let or_configured = |file: Option<PathBuf>| file.or_else(|| config.playbook.path.clone());
     let encoder = || {
         let loaded = understanding::load_encoder(&config.understanding, &Store::open(&config.models)?);
@@ -81,6 +82,7 @@ pub fn run(args: PlaybookArgs, config: &Config) -> anyhow::Result<ExitCode> {
         PlaybookCommand::Check { file } => describe(&load(or_configured(file).as_deref())?),
         PlaybookCommand::Test { file, json } => test(or_configured(file).as_deref(), encoder()?, json)?,
         PlaybookCommand::Evaluate { notes, playbook, json } => {
+            let notes = labelled::read(&notes, config).await?;
             evaluate(&notes, or_configured(playbook).as_deref(), encoder()?, json)?
         }
     };
@@ -117,37 +119,17 @@ fn test(file: Option<&Path>, encoder: Option<Arc<Encoder>>, json: bool) -> anyho
 }
 
 fn evaluate(
-    notes: &Path,
+    notes: &[LabelledNote],
     playbook: Option<&Path>,
     encoder: Option<Arc<Encoder>>,
     json: bool,
 ) -> anyhow::Result<String> {
     let playbook = load(playbook)?;
-    let text = std::fs::read_to_string(notes)
-        .with_context(|| format!("{} cannot be read; check the path", notes.display()))?;
-    let notes = parse_notes(&text, &notes.display().to_string())?;
-    let scores = evaluation::evaluate(&playbook, &Understander::train(&playbook, encoder), &notes);
+    let scores = evaluation::evaluate(&playbook, &Understander::train(&playbook, encoder), notes);
     if json {
         return Ok(serde_json::to_string_pretty(&scores)? + "\n");
     }
     Ok(describe_scores(&scores))
-}
-
-fn parse_notes(text: &str, file: &str) -> anyhow::Result<Vec<LabelledNote>> {
-    let mut notes = Vec::new();
-    for (index, line) in text.lines().enumerate().filter(|(_, line)| !line.trim().is_empty()) {
-        // The parser's own words could repeat what a customer said; where it stopped is enough.
-        let note = serde_json::from_str(line).map_err(|error| {
-            let column = error.column();
-            anyhow::anyhow!(
-                "{file}:{}:{column}: not a labelled note; each line is a JSON object with `text` and `intent`",
-                index + 1
-            )
-        })?;
-        notes.push(note);
-    }
-    anyhow::ensure!(!notes.is_empty(), "{file} holds no notes; each line is a JSON object with `text` and `intent`");
-    Ok(notes)
 }
 
 fn describe(playbook: &Playbook) -> String {
@@ -246,13 +228,6 @@ fn line(out: &mut String, text: std::fmt::Arguments<'_>) {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_faulty_line_of_notes_is_named_but_not_repeated() {
-        let error = parse_notes("{\"text\": \"a\", \"intent\": null}\n{\"text\": \"Meine Nummer ist 4711\"", "n.jsonl");
-        let shown = format!("{:#}", error.unwrap_err());
-        assert!(shown.starts_with("n.jsonl:2:") && !shown.contains("4711"), "{shown}");
-    }
 
     #[test]
     fn the_page_for_a_team_lead_speaks_no_mathematics() {

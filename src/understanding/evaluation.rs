@@ -4,20 +4,22 @@
 
 use std::collections::BTreeMap;
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use super::{Understander, intent::CrossValidated, playbook::Playbook};
 use crate::event::processed::Transcript;
 
 /// A note of which somebody said what it is.
-#[derive(Debug, Clone, Deserialize)]
+#[derive(Debug, Clone)]
 pub struct LabelledNote {
+    /// What was said; not looked at where it was heard.
     pub text: String,
     /// None: none of the playbook's intents.
     pub intent: Option<String>,
     /// ISO 639-1 code.
-    #[serde(default)]
     pub language: Option<String>,
+    /// As it was recognised.
+    pub heard: Option<Transcript>,
 }
 
 /// What came out.
@@ -48,8 +50,9 @@ pub fn evaluate(playbook: &Playbook, understander: &Understander, notes: &[Label
     let mut confidences = Vec::new();
     let mut by_scope: [Vec<f32>; 2] = Default::default();
     for note in notes {
-        let given = understander.understand(&transcript(note, playbook)).intent.map(|intent| intent.name);
-        let likeliest = understander.classifier().classify(&note.text).into_iter().next();
+        let transcript = note.heard.clone().unwrap_or_else(|| transcript(note, playbook));
+        let given = understander.understand(&transcript).intent.map(|intent| intent.name);
+        let likeliest = understander.classify(&transcript).into_iter().next();
         let named = likeliest.as_ref().map(|candidate| playbook.intents[candidate.intent].name.as_str());
         if note.intent.is_some() {
             in_scope += 1;

@@ -33,7 +33,7 @@ use self::{
     urgency::UrgencyRules,
 };
 use crate::{
-    event::processed::{Intent, Transcript, Understanding, UrgencyLevel},
+    event::processed::{Intent, Sentiment, Transcript, Understanding, UrgencyLevel},
     models::{ModelError, Store},
     private::Private,
 };
@@ -137,17 +137,25 @@ impl Understander {
     pub fn understand_at(&self, transcript: &Transcript, sent_at: Option<Timestamp>) -> Understanding {
         let note = transcript.text.expose();
         let words = text::words(note);
-        let candidates = self.classifier.classify(note);
+        let candidates = self.classify(transcript);
         let chosen = self.choose(&candidates);
         let known = chosen.map(|candidate| &self.intents[candidate.intent]);
+        let urgency = self.urgency.assess(note, &words, known.map(|known| (known.name.as_str(), known.urgency)));
+        let angry = urgency.grounds.iter().any(|ground| ground == urgency::ANGER);
         Understanding {
             intent: chosen.map(|candidate| self.shown(candidate, note, true)),
             alternatives: self.alternatives(&candidates, chosen, note),
-            urgency: self.urgency.assess(note, &words, known.map(|known| (known.name.as_str(), known.urgency))),
+            urgency,
             entities: entities::find(transcript, &words, &self.entities, sent_at),
             contact: contact::preferences(note),
-            sentiment: None,
+            sentiment: angry.then_some(Sentiment::Negative),
         }
+    }
+
+    /// What the note may want, most likely first, sure or not.
+    #[must_use]
+    pub fn classify(&self, transcript: &Transcript) -> Vec<Candidate> {
+        self.classifier.classify_heard(transcript.text.expose(), &entities::pauses(transcript))
     }
 
     /// The surest; one that gives way only if there is no other.

@@ -83,9 +83,37 @@ fn is_apostrophe(c: char) -> bool {
 /// Longer than this many words, a sentence is looked at in overlapping pieces: recognisers drop punctuation.
 const PIECE_WORDS: usize = 16;
 
+/// Words by which people who do not stop to breathe go on to something else.
+const TURNS: [&[&str]; 16] = [
+    &["und", "ausserdem"],
+    &["ausserdem"],
+    &["ach", "ja"],
+    &["ach", "und"],
+    &["ach", "so", "und"],
+    &["und", "dann", "noch"],
+    &["und", "noch", "was"],
+    &["und", "noch", "etwas"],
+    &["noch", "eine", "frage"],
+    &["und", "zweitens"],
+    &["zweitens"],
+    &["des", "weiteren"],
+    &["oh", "and"],
+    &["and", "also"],
+    &["one", "more", "thing"],
+    &["another", "thing"],
+];
+/// Fewer words are no sentence of their own, wherever people pause.
+const TURN_WORDS_MIN: usize = 3;
+
 /// The sentences of a text as byte ranges, without surrounding space; a very long one comes in overlapping pieces.
 #[must_use]
 pub fn sentences(text: &str) -> Vec<Range<usize>> {
+    sentences_heard(text, &[])
+}
+
+/// The same where it is known before which bytes the speaker paused: a long stretch without punctuation ends there.
+#[must_use]
+pub fn sentences_heard(text: &str, pauses: &[usize]) -> Vec<Range<usize>> {
     let mut found = Vec::new();
     let mut start = 0;
     let bytes = text.as_bytes();
@@ -104,11 +132,11 @@ pub fn sentences(text: &str) -> Vec<Range<usize>> {
             _ => false,
         };
         if ends {
-            push_sentence(text, start..end, &mut found);
+            push_sentence(text, start..end, pauses, &mut found);
             start = end;
         }
     }
-    push_sentence(text, start..text.len(), &mut found);
+    push_sentence(text, start..text.len(), pauses, &mut found);
     found
 }
 
@@ -117,7 +145,50 @@ fn one_letter_before(text: &str, at: usize) -> bool {
     back.next().is_some_and(char::is_alphabetic) && back.next().is_none_or(|c| !is_word(c))
 }
 
-fn push_sentence(text: &str, range: Range<usize>, found: &mut Vec<Range<usize>>) {
+fn push_sentence(text: &str, range: Range<usize>, pauses: &[usize], found: &mut Vec<Range<usize>>) {
+    let words = words(&text[range.clone()]);
+    let turns = (0..words.len()).filter(|&word| turns_at(&words, word)).collect();
+    for part in cut(&words, turns) {
+        let (from, to) = (part.start, part.end);
+        // What stands before the first word and behind the last belongs to them: quotes, full stops.
+        let start = if from == 0 { range.start } else { range.start + words[from].at.start };
+        let end = words.get(to).map_or(range.end, |next| range.start + next.at.start);
+        let mut stops = Vec::new();
+        if part.len() > PIECE_WORDS + PIECE_WORDS / 2 {
+            let paused = |word: &Word| pauses.contains(&(range.start + word.at.start));
+            stops.extend((from..to).filter(|&word| paused(&words[word])).map(|word| word - from));
+        }
+        for heard in cut(&words[part], stops) {
+            let first = if heard.start == 0 { start } else { range.start + words[from + heard.start].at.start };
+            let behind = words[..to].get(from + heard.end);
+            push_pieces(text, first..behind.map_or(end, |next| range.start + next.at.start), found);
+        }
+    }
+}
+
+/// True if the speaker turns to something else with this word.
+fn turns_at(words: &[Word], at: usize) -> bool {
+    let begins =
+        |turn: &[&str]| words.len() >= at + turn.len() && words[at..].iter().zip(turn).all(|(w, t)| w.folded == *t);
+    TURNS.iter().any(|turn| begins(turn))
+}
+
+/// The words between the places, each of them long enough to stand alone.
+fn cut(words: &[Word], places: Vec<usize>) -> Vec<Range<usize>> {
+    let (mut parts, mut start) = (Vec::new(), 0);
+    for place in places {
+        if place >= start + TURN_WORDS_MIN && place + TURN_WORDS_MIN <= words.len() {
+            parts.push(start..place);
+            start = place;
+        }
+    }
+    if start < words.len() {
+        parts.push(start..words.len());
+    }
+    parts
+}
+
+fn push_pieces(text: &str, range: Range<usize>, found: &mut Vec<Range<usize>>) {
     let words = words(&text[range.clone()]);
     if words.is_empty() {
         return;
@@ -211,6 +282,26 @@ mod tests {
         let text = vec!["wort"; 40].join(" ");
         let pieces = cut(&text);
         assert!(pieces.len() >= 4 && pieces.iter().all(|p| p.split(' ').count() <= PIECE_WORDS), "{pieces:?}");
+    }
+
+    #[test]
+    fn a_turn_to_something_else_ends_a_sentence_without_punctuation() {
+        assert_eq!(
+            cut("mein paket ist nicht da und außerdem stimmt die rechnung nicht"),
+            ["mein paket ist nicht da", "und außerdem stimmt die rechnung nicht"]
+        );
+        assert_eq!(cut("Das war's, ach ja, und danke."), ["Das war's, ach ja, und danke."], "too short to stand alone");
+        assert_eq!(cut("Ach ja, die Rechnung stimmt nicht."), ["Ach ja, die Rechnung stimmt nicht."]);
+    }
+
+    #[test]
+    fn a_long_stretch_without_punctuation_ends_where_the_speaker_paused() {
+        let text = vec!["wort"; 15].join(" ") + " " + &vec!["anders"; 15].join(" ");
+        let pause = text.find("anders").unwrap();
+        let heard: Vec<&str> = sentences_heard(&text, &[10, pause]).into_iter().map(|at| &text[at]).collect();
+        assert_eq!(heard.len(), 3, "{heard:?}");
+        assert!(heard[2].split(' ').count() == 15 && heard[2].starts_with("anders"), "{heard:?}");
+        assert_eq!(sentences_heard("kurz und gut gesagt", &[9]).len(), 1, "short ones stay whole");
     }
 
     #[test]

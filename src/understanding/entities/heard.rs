@@ -49,6 +49,19 @@ impl<'a> Times<'a> {
     }
 }
 
+/// So long a silence is more than taking breath, in seconds.
+const PAUSE_S: f64 = 0.5;
+
+/// The bytes of the transcript's text before which the speaker paused.
+pub(super) fn pauses(transcript: &Transcript) -> Vec<usize> {
+    let times = Times::of(transcript);
+    let pairs = times.stretches.windows(2);
+    let after_pauses = pairs.filter(|pair| pair[1].1 - pair[0].2 >= PAUSE_S).map(|pair| pair[1].0.start);
+    let bytes: Vec<usize> =
+        times.text.char_indices().filter(|(_, c)| !c.is_whitespace()).map(|(byte, _)| byte).collect();
+    after_pauses.filter_map(|letter| bytes.get(letter).copied()).collect()
+}
+
 fn letters(text: &str) -> impl Iterator<Item = char> {
     text.chars().filter(|c| !c.is_whitespace())
 }
@@ -82,6 +95,7 @@ mod tests {
         let times = Times::of(&note);
         assert_eq!(times.heard(23..34), Some((2.6, 3.6)));
         assert_eq!(times.heard(0..5), Some((0.0, 1.5)));
+        assert_eq!(pauses(&note), [16]);
     }
 
     #[test]

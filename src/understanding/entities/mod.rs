@@ -86,6 +86,11 @@ pub fn find(
         .collect()
 }
 
+/// The bytes of the transcript's text before which the speaker paused; none where the recogniser gave no times.
+pub(super) fn pauses(transcript: &Transcript) -> Vec<usize> {
+    heard::pauses(transcript)
+}
+
 /// Where the same facts stand: their kind, and the words that name them.
 pub(super) fn places(
     transcript: &Transcript,
@@ -196,7 +201,10 @@ pub(super) mod tests {
 
     #[test]
     fn dates_are_iso_and_relative_ones_need_the_moment_of_sending() {
-        check("de", "Rechnung vom dritten März", &[("date", "2027-03-03", false)]);
+        check("de", "Rechnung vom dritten März", &[("date", "2026-03-03", false)]);
+        check("de", "die Bestellung am 20. Dezember kam nie an", &[("date", "2025-12-20", false)]);
+        check("de", "vom 3. März bis Ostern bin ich weg", &[("date", "2027-03-03", false)]);
+        check("de", "die Rechnung zahle ich am 20. Dezember", &[("date", "2026-12-20", false)]);
         check("de", "seit dem 12. Oktober", &[("date", "2026-10-12", false)]);
         check("de", "am 24.12. bitte", &[("date", "2026-12-24", false)]);
         check("de", "am 3.3.2025", &[("date", "2025-03-03", false)]);

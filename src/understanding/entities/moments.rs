@@ -96,7 +96,8 @@ fn day_and_month(scan: &Scan, at: usize, today: Option<Date>) -> Option<(String,
     };
     let (day, month, end) = day_first().or_else(month_first)?;
     let year = scan.word(end).parse().ok().filter(|year| (2000..=2100).contains(year));
-    Some((dated(day, month, year, today)?, end + usize::from(year.is_some())))
+    let end = end + usize::from(year.is_some());
+    Some((dated(day, month, year, today, is_past(scan, at, end))?, end))
 }
 
 /// "24.12.", "3.3.2025"
@@ -110,17 +111,73 @@ fn written_date(scan: &Scan, at: usize, today: Option<Date>) -> Option<(String, 
         _ => return None,
     };
     let year = year.map(|year| if year < 100 { 2000 + year } else { year });
-    Some((dated(day.parse().ok()?, month.parse().ok()?, year, today)?, at + 1))
+    Some((dated(day.parse().ok()?, month.parse().ok()?, year, today, is_past(scan, at, at + 1))?, at + 1))
 }
 
-/// Without a year the date is the one that is nearest to the day of sending.
-fn dated(day: u32, month: i8, year: Option<i16>, today: Option<Date>) -> Option<String> {
+/// Words that say of a date that it lies ahead: "die Rechnung zahle ich am …", "ab dem …".
+const AHEAD: [&str; 22] = [
+    "ab",
+    "bis",
+    "naechsten",
+    "naechste",
+    "kommenden",
+    "werde",
+    "wird",
+    "kann",
+    "koennen",
+    "zahle",
+    "bezahle",
+    "ueberweise",
+    "moechte",
+    "brauche",
+    "until",
+    "till",
+    "by",
+    "next",
+    "will",
+    "can",
+    "need",
+    "pay",
+];
+/// What bears a date of the past.
+const PAPERS: [&str; 12] = [
+    "rechnung",
+    "bestell",
+    "lieferung",
+    "mahnung",
+    "schreiben",
+    "brief",
+    "abbuchung",
+    "invoice",
+    "bill",
+    "order",
+    "letter",
+    "reminder",
+];
+/// Words before a date that have a say in it.
+const SAID_BEFORE: usize = 6;
+
+/// "Rechnung vom dritten März", "seit dem zwölften": what was written or began on a day is past, unless another word
+/// points ahead.
+fn is_past(scan: &Scan, at: usize, end: usize) -> bool {
+    let word = |at: usize| scan.words.get(at).map_or("", |word| word.folded.as_str());
+    let before = at.saturating_sub(SAID_BEFORE)..at;
+    let near = at.saturating_sub(2)..at;
+    let ahead = before.clone().chain(end..end + 2).any(|at| AHEAD.contains(&word(at)));
+    let since = near.into_iter().any(|at| matches!(word(at), "vom" | "seit" | "since"));
+    let paper = before.into_iter().any(|at| PAPERS.iter().any(|paper| word(at).contains(paper)));
+    !ahead && (since || paper)
+}
+
+/// Without a year the date is the one that is nearest to the day of sending; of a `past` one the nearest before it.
+fn dated(day: u32, month: i8, year: Option<i16>, today: Option<Date>, past: bool) -> Option<String> {
     let day = i8::try_from(day).ok()?;
     match (year, today) {
         (Some(year), _) => Date::new(year, month, day).ok().map(|date| date.to_string()),
         (None, None) => Date::new(2024, month, day).ok().map(|_| format!("--{month:02}-{day:02}")),
         (None, Some(today)) => (-1..=1)
             .filter_map(|offset| Date::new(today.year() + offset, month, day).ok())
+            .filter(|date| !past || *date <= today)
             .min_by_key(|date| (*date - today).get_days().abs())
             .map(|date| date.to_string()),
     }

@@ -19,7 +19,7 @@ use std::{ops::Range, sync::Arc};
 pub use calibration::{Calibration, CrossValidated};
 use samples::{Judgement, Models, Samples, Sentence};
 
-use super::{encoder::Encoder, playbook::Playbook};
+use super::{encoder::Encoder, playbook::Playbook, text};
 
 /// A shorter sentence shows nothing by itself: "Woher kommt das denn?"
 const SENTENCE_WORDS_MIN: usize = 5;
@@ -76,10 +76,16 @@ impl IntentClassifier {
     /// What the note may want, most likely first.
     #[must_use]
     pub fn classify(&self, note: &str) -> Vec<Candidate> {
+        self.classify_heard(note, &[])
+    }
+
+    /// The same where it is known before which bytes of the note the speaker paused.
+    #[must_use]
+    pub fn classify_heard(&self, note: &str, pauses: &[usize]) -> Vec<Candidate> {
         if self.names.is_empty() {
             return Vec::new();
         }
-        let judgement = self.samples.judge(&self.models, note);
+        let judgement = self.samples.judge(&self.models, note, text::sentences_heard(note, pauses));
         let mut candidates: Vec<Candidate> =
             (0..self.names.len()).map(|intent| self.candidate(&judgement, intent)).collect();
         candidates.sort_by(|a, b| b.confidence.total_cmp(&a.confidence).then(a.intent.cmp(&b.intent)));

@@ -133,9 +133,8 @@ impl Samples {
         Models(views.map(train).collect())
     }
 
-    /// Judges a note.
-    pub fn judge(&self, models: &Models, note: &str) -> Judgement {
-        let sentences = text::sentences(note);
+    /// Judges a note, given its sentences as bytes of it.
+    pub fn judge(&self, models: &Models, note: &str, sentences: Vec<Range<usize>>) -> Judgement {
         let mut readings = vec![self.words(note, &sentences)];
         if let Some(meaning) = &self.meaning {
             let (whole, parts) = meaning.vectors(note, &sentences);
