@@ -1,14 +1,15 @@
-//! Owns the cheap way to hear: one look at the audio by the encoder, then word by word the likeliest next token.
+//! Owns the cheap way to hear: word by word the likeliest next token; and what all ways to hear begin with.
 //!
 //! `whisper_full` would encode once more for the language and copy all scores several times a token; here language,
 //! text and times come out of one encoder pass. It gives up on what whisper does not come out of by itself.
 
-use whisper_rs::{WhisperContext, WhisperState};
+use whisper_rs::{WhisperContext, WhisperTokenId};
 
 use super::{
     AsrError, engine_error,
     hearing::Token,
     language::Language,
+    raw::Engine,
     repetition,
     rules::{Rules, Vocabulary},
 };
@@ -30,36 +31,47 @@ pub struct Sequence {
     pub looped: bool,
 }
 
-/// Decodes what `state` has encoded and of which the start token is decoded already.
+/// More tokens than anybody says in this time.
+pub fn tokens_max(duration_s: f64) -> usize {
+    ((duration_s * TOKENS_PER_S_MAX) as usize + TOKENS_MORE).min(TOKENS_MAX)
+}
+
+/// Decodes the rest of the prompt, of which `past` tokens are decoded already, and returns how many tokens it has.
+pub fn decode_prompt(
+    context: &WhisperContext,
+    engine: &mut Engine,
+    language: &Language,
+    past: usize,
+) -> Result<usize, AsrError> {
+    let mut prompt: Vec<WhisperTokenId> = vec![context.token_sot()];
+    if context.is_multilingual() {
+        prompt.extend([language.token(context), context.token_transcribe()]);
+    }
+    // A model of one language has no more than the start; its scores are asked for again.
+    let past = past.min(prompt.len() - 1);
+    engine.decode(&prompt[past..], past).map_err(engine_error)?;
+    Ok(prompt.len())
+}
+
+/// Decodes what `engine` has encoded and of which `past` tokens of the prompt are decoded already.
 pub fn decode(
     context: &WhisperContext,
-    state: &mut WhisperState,
-    threads: usize,
+    engine: &mut Engine,
     language: &Language,
+    past: usize,
     duration_s: f64,
     limit: &Limit,
 ) -> Result<Sequence, AsrError> {
     let vocabulary = Vocabulary::of(context)?;
     let mut rules = Rules::new(vocabulary, duration_s);
-    let mut past = 1;
-    // One at a time, because whisper-rs shows the scores after the first token of a batch only.
-    let mut step = |state: &mut WhisperState, token: i32| -> Result<(), AsrError> {
-        state.decode(&[token], past, threads).map_err(engine_error)?;
-        past += 1;
-        Ok(())
-    };
-    if context.is_multilingual() {
-        step(state, language.token(context))?;
-        step(state, context.token_transcribe())?;
-    }
-    let tokens_max = ((duration_s * TOKENS_PER_S_MAX) as usize + TOKENS_MORE).min(TOKENS_MAX);
+    let mut position = decode_prompt(context, engine, language, past)?;
     let mut sequence = Sequence { tokens: vec![], looped: false };
     let mut text_ids: Vec<i32> = vec![];
     loop {
         if limit.is_over() {
             return Err(limit.error());
         }
-        let choice = rules.choose(state.get_logits().map_err(engine_error)?);
+        let choice = rules.choose(engine.last_scores().map_err(engine_error)?);
         if choice.token == vocabulary.end_of_text || rules.is_behind_the_end() {
             return Ok(sequence);
         }
@@ -69,10 +81,11 @@ pub fn decode(
             text_ids.push(id);
         }
         sequence.tokens.push(token);
-        if sequence.tokens.len() >= tokens_max || repetition::is_loop(&text_ids) {
+        if sequence.tokens.len() >= tokens_max(duration_s) || repetition::is_loop(&text_ids) {
             sequence.looped = true;
             return Ok(sequence);
         }
-        step(state, id)?;
+        engine.decode(&[id], position).map_err(engine_error)?;
+        position += 1;
     }
 }

@@ -1,45 +1,199 @@
-//! Owns the only unsafe code of this program: callbacks that whisper.cpp calls while it computes.
+//! Owns the only unsafe code of this program: what whisper.cpp, and native/ beside it, offer to C alone.
 //!
-//! whisper-rs 0.16 has a safe setter for the abort callback, but its trampoline reinterprets the closure as another
-//! type and leaks it; so the raw setter is used here, with a lifetime that the borrow checker sees.
-#![expect(unsafe_code, reason = "C callbacks have no safe form in whisper-rs; this module keeps them together")]
+//! [`Engine`] is a decoding state with what whisper-rs 0.16 does not reach: scores behind the first row, an encoder
+//! window set without decoding, several sequences at once, and callbacks. (Its own setter for the abort callback
+//! reinterprets the closure as another type and leaks it.)
+#![expect(unsafe_code, reason = "what C offers has no safe form; this module keeps it together")]
 
-use std::ffi::c_void;
+use std::{
+    ffi::{c_int, c_void},
+    ptr::NonNull,
+    slice,
+};
 
-use whisper_rs::{FullParams, WhisperError, WhisperState, whisper_rs_sys as sys};
+use whisper_rs::{FullParams, WhisperContext, WhisperError, WhisperState, WhisperTokenId, whisper_rs_sys as sys};
 
 use crate::asr::Limit;
 
-/// Runs `whisper_full`, giving up when `limit` is over.
-pub fn full_within(
-    state: &mut WhisperState,
-    mut params: FullParams<'_, '_>,
-    samples: &[f32],
-    limit: &Limit,
-) -> Result<(), WhisperError> {
-    let user_data = std::ptr::from_ref(limit).cast_mut().cast::<c_void>();
-    // SAFETY: `is_over` reads `user_data` as the `Limit` that it is. whisper.cpp calls it only during `full` below,
-    // during which `limit` is borrowed; from several threads at once, which a shared `Limit` allows.
-    unsafe {
-        params.set_abort_callback(Some(is_over));
-        params.set_abort_callback_user_data(user_data);
-    }
-    state.full(params, samples)
+// native/sequences.cpp says what they do.
+unsafe extern "C" {
+    fn sprachpost_begin(state: *mut sys::whisper_state, positions: c_int);
+    fn sprachpost_reserve(context: *mut sys::whisper_context, state: *mut sys::whisper_state, count: c_int) -> bool;
+    fn sprachpost_fork(state: *mut sys::whisper_state, from: c_int, to: c_int);
+    fn sprachpost_decode(
+        context: *mut sys::whisper_context,
+        state: *mut sys::whisper_state,
+        tokens: *const WhisperTokenId,
+        sequences: *const i32,
+        count: c_int,
+        position: c_int,
+        threads: c_int,
+    ) -> bool;
 }
 
-/// Computes the mel spectrogram of `samples` and sets the encoder's context in `state`, and stops before encoding.
-/// `whisper_pcm_to_mel` would do the first without the second.
-pub fn mel_only(state: &mut WhisperState, mut params: FullParams<'_, '_>, samples: &[f32]) -> Result<(), WhisperError> {
-    // SAFETY: the callback is a function without captures and ignores its arguments.
-    unsafe { params.set_start_encoder_callback(Some(stop)) };
-    state.full(params, samples)
+/// More sequences than this whisper.cpp has no place for.
+pub const SEQUENCES_MAX: usize = 8;
+/// More positions than this the decoder does not have.
+const POSITIONS_MAX: usize = 448;
+
+/// Twice what whisper.cpp takes at least.
+const MOMENT_SAMPLES: usize = 3200;
+
+/// A decoding state and its model.
+#[derive(Debug)]
+pub struct Engine {
+    /// Owns what `raw` points to.
+    state: WhisperState,
+    raw: Pointers,
+    threads: usize,
+    /// Rows of scores that the last decoding left, …
+    rows: usize,
+    /// … and which of them is the first that holds any.
+    first_row: usize,
+}
+
+/// What a state and its model are to C.
+#[derive(Debug, Clone, Copy)]
+struct Pointers {
+    context: NonNull<sys::whisper_context>,
+    state: NonNull<sys::whisper_state>,
+}
+
+// SAFETY: they are used only through the `Engine` that owns the state, which may itself go to another thread.
+unsafe impl Send for Pointers {}
+
+impl Engine {
+    /// A state on `context`. `parameters` for what is decoded by [`Engine::full_within`], with that many threads.
+    pub fn new(
+        context: &WhisperContext,
+        mut parameters: FullParams<'_, '_>,
+        threads: usize,
+    ) -> Result<Self, WhisperError> {
+        let mut state = context.create_state()?;
+        let mut seen: Option<Pointers> = None;
+        // whisper-rs keeps the pointers private, and whisper.cpp passes them to callbacks: a moment of silence does.
+        // SAFETY: `remember` takes its user data for the option that it is, and is called only during `full`.
+        unsafe {
+            parameters.set_start_encoder_callback(Some(remember));
+            parameters.set_start_encoder_callback_user_data((&raw mut seen).cast());
+        }
+        state.full(parameters, &[0.0; MOMENT_SAMPLES])?;
+        let raw = seen.ok_or(WhisperError::NullPointer)?;
+        Ok(Self { state, raw, threads, rows: 0, first_row: 0 })
+    }
+
+    /// Takes `samples` as what is encoded from now on.
+    pub fn listen(&mut self, samples: &[f32]) -> Result<(), WhisperError> {
+        self.state.pcm_to_mel(samples, self.threads)
+    }
+
+    /// Encodes in a window of so many positions of 20 ms, and forgets what was decoded.
+    pub fn encode(&mut self, positions: usize) -> Result<(), WhisperError> {
+        self.rows = 0;
+        // SAFETY: the state lives as long as `self`, and nobody else uses it meanwhile.
+        unsafe { sprachpost_begin(self.raw.state.as_ptr(), int(positions)) };
+        self.state.encode(0, self.threads)
+    }
+
+    /// Decodes tokens one after the other as sequence 0, behind `past` others; the last of them has scores.
+    pub fn decode(&mut self, tokens: &[WhisperTokenId], past: usize) -> Result<(), WhisperError> {
+        self.rows = 0;
+        self.state.decode(tokens, past, self.threads)?;
+        (self.rows, self.first_row) = (tokens.len(), tokens.len().saturating_sub(1));
+        Ok(())
+    }
+
+    /// What may come after the token decoded last: [`Engine::scores`] of the last row.
+    pub fn last_scores(&self) -> Result<&[f32], WhisperError> {
+        self.scores(self.rows.saturating_sub(1))
+    }
+
+    /// Makes room for sequences from 0 to `count`, which forgets what was decoded if there was none yet.
+    pub fn reserve(&mut self, count: usize) -> Result<(), WhisperError> {
+        let Pointers { context, state } = self.raw;
+        // SAFETY: as in `encode`; the context is kept alive by the state.
+        let done = unsafe { sprachpost_reserve(context.as_ptr(), state.as_ptr(), int(count.min(SEQUENCES_MAX))) };
+        if done { Ok(()) } else { Err(WhisperError::InitError) }
+    }
+
+    /// Sequence `to` is from now on what sequence `from` is.
+    pub fn fork(&mut self, from: usize, to: usize) {
+        // SAFETY: as in `encode`; a sequence is no more than a mark, whatever its number.
+        unsafe { sprachpost_fork(self.raw.state.as_ptr(), int(from), int(to)) };
+    }
+
+    /// Decodes one token of each of these sequences at `position`; row i of the scores is that of `next[i]`.
+    pub fn decode_each(&mut self, next: &[(usize, WhisperTokenId)], position: usize) -> Result<(), WhisperError> {
+        (self.rows, self.first_row) = (0, 0);
+        if next.is_empty() || next.len() > SEQUENCES_MAX || position >= POSITIONS_MAX {
+            return Err(WhisperError::FailedToDecode);
+        }
+        let (sequences, tokens): (Vec<i32>, Vec<WhisperTokenId>) = next.iter().map(|&(s, t)| (int(s), t)).unzip();
+        let Pointers { context, state } = self.raw;
+        let (count, position, threads) = (int(next.len()), int(position), int(self.threads));
+        // SAFETY: as in `reserve`; both lists have `count` items and whisper.cpp copies them.
+        let done = unsafe {
+            let (tokens, sequences) = (tokens.as_ptr(), sequences.as_ptr());
+            sprachpost_decode(context.as_ptr(), state.as_ptr(), tokens, sequences, count, position, threads)
+        };
+        if !done {
+            return Err(WhisperError::FailedToDecode);
+        }
+        self.rows = next.len();
+        Ok(())
+    }
+
+    /// A row of scores that the last decoding left, one score a token of the vocabulary.
+    pub fn scores(&self, row: usize) -> Result<&[f32], WhisperError> {
+        if row < self.first_row || row >= self.rows {
+            return Err(WhisperError::NullPointer);
+        }
+        let tokens = usize::try_from(self.state.n_vocab()).unwrap_or_default();
+        // SAFETY: whisper.cpp keeps `rows` rows of `tokens` scores until something else is decoded, which takes
+        // `&mut self`.
+        unsafe {
+            let scores = sys::whisper_get_logits_from_state(self.raw.state.as_ptr());
+            Ok(slice::from_raw_parts(scores.add(row * tokens), tokens))
+        }
+    }
+
+    /// Runs `whisper_full`, giving up when `limit` is over.
+    pub fn full_within(
+        &mut self,
+        mut params: FullParams<'_, '_>,
+        samples: &[f32],
+        limit: &Limit,
+    ) -> Result<&WhisperState, WhisperError> {
+        self.rows = 0;
+        let user_data = std::ptr::from_ref(limit).cast_mut().cast::<c_void>();
+        // SAFETY: `is_over` reads `user_data` as the `Limit` that it is. whisper.cpp calls it only during `full` below,
+        // during which `limit` is borrowed; from several threads at once, which a shared `Limit` allows.
+        unsafe {
+            params.set_abort_callback(Some(is_over));
+            params.set_abort_callback_user_data(user_data);
+        }
+        self.state.full(params, samples)?;
+        Ok(&self.state)
+    }
+}
+
+fn int(number: usize) -> c_int {
+    c_int::try_from(number).unwrap_or(c_int::MAX)
+}
+
+/// Notes what whisper.cpp calls it with, and stops it.
+unsafe extern "C" fn remember(
+    context: *mut sys::whisper_context,
+    state: *mut sys::whisper_state,
+    seen: *mut c_void,
+) -> bool {
+    // SAFETY: see `Engine::new`, the only one who registers this function.
+    let seen = unsafe { &mut *seen.cast::<Option<Pointers>>() };
+    *seen = NonNull::new(context).zip(NonNull::new(state)).map(|(context, state)| Pointers { context, state });
+    false
 }
 
 unsafe extern "C" fn is_over(user_data: *mut c_void) -> bool {
-    // SAFETY: see `full_within`, the only one who registers this function.
+    // SAFETY: see `Engine::full_within`, the only one who registers this function.
     unsafe { &*user_data.cast::<Limit>() }.is_over()
-}
-
-unsafe extern "C" fn stop(_: *mut sys::whisper_context, _: *mut sys::whisper_state, _: *mut c_void) -> bool {
-    false
 }

@@ -69,7 +69,7 @@ enum Position {
 }
 
 /// Follows one sequence of tokens from its beginning.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub struct Rules {
     vocabulary: Vocabulary,
     position: Position,
@@ -90,10 +90,40 @@ impl Rules {
         self.position == Position::Opened { first: false } && self.earliest + STRETCH_MIN > self.latest
     }
 
-    /// The likeliest token of those that may come next, by the model's `scores` for all tokens.
+    /// The likeliest token of those that may come next, by the model's `scores` for all tokens, which then came next.
     pub fn choose(&mut self, scores: &[f32]) -> Choice {
+        let allowed = self.allowed(scores.len());
+        let weights = Weights::of(scores, &allowed);
+        let (token, score) = if weights.a_time_is_due() { weights.time } else { weights.word };
+        self.follow(token);
+        Choice { token, log_probability: weights.log_probability(score) }
+    }
+
+    /// The `count` likeliest of those that may come next, the likeliest first.
+    pub fn candidates(&self, scores: &[f32], count: usize) -> Vec<Choice> {
+        let allowed = self.allowed(scores.len());
+        let weights = Weights::of(scores, &allowed);
+        let words = if weights.a_time_is_due() { 0..0 } else { allowed.words };
+        let mut best: Vec<Choice> = Vec::with_capacity(count + 1);
+        for token in words.chain(allowed.times) {
+            let score = scores.get(token).copied().unwrap_or(f32::NEG_INFINITY);
+            let last = best.get(count - 1).map_or(f32::NEG_INFINITY, |last| last.log_probability);
+            if score > last && Some(token) != allowed.no_blank {
+                let place = best.partition_point(|better| better.log_probability >= score);
+                best.insert(place, Choice { token, log_probability: score });
+                best.truncate(count);
+            }
+        }
+        for choice in &mut best {
+            choice.log_probability = weights.log_probability(choice.log_probability);
+        }
+        best
+    }
+
+    /// Which tokens may come next, of so many.
+    fn allowed(&self, tokens: usize) -> Allowed {
         let Vocabulary { end_of_text, first_time, blank } = self.vocabulary;
-        let end_of_times = scores.len().min(self.latest + 1);
+        let end_of_times = tokens.min(self.latest + 1);
         let (words, times) = match self.position {
             Position::Start => (0..0, first_time..end_of_times.min(first_time + FIRST_TIME_MAX + 1)),
             Position::Opened { first: true } => (0..end_of_text, 0..0),
@@ -102,17 +132,11 @@ impl Rules {
             Position::Closed => (end_of_text..end_of_text + 1, self.earliest..end_of_times),
         };
         let no_blank = (self.position == Position::Opened { first: true }).then_some(blank);
-
-        let (word, time) = (best(scores, words.clone(), no_blank), best(scores, times.clone(), None));
-        let highest = word.1.max(time.1);
-        let (word_sum, time_sum) = (sum(scores, words, highest), sum(scores, times, highest));
-        let a_time_is_due = time_sum > (word.1 - highest).exp();
-        let (token, score) = if a_time_is_due { time } else { word };
-        self.follow(token);
-        Choice { token, log_probability: score - highest - (word_sum + time_sum).ln() }
+        Allowed { words, times, no_blank }
     }
 
-    fn follow(&mut self, token: usize) {
+    /// Takes note of what came next.
+    pub fn follow(&mut self, token: usize) {
         let is_time = self.vocabulary.is_time(token);
         self.position = match (self.position, is_time) {
             (Position::Start, _) => Position::Opened { first: true },
@@ -123,6 +147,43 @@ impl Rules {
         if is_time {
             self.earliest = token;
         }
+    }
+}
+
+struct Allowed {
+    words: Range<usize>,
+    times: Range<usize>,
+    no_blank: Option<usize>,
+}
+
+/// What the scores of the allowed tokens come to.
+struct Weights {
+    /// The likeliest word and its score.
+    word: (usize, f32),
+    /// The likeliest time and its score.
+    time: (usize, f32),
+    highest: f32,
+    /// Sums of probabilities, in units of that of `highest`.
+    words: f32,
+    times: f32,
+}
+
+impl Weights {
+    fn of(scores: &[f32], allowed: &Allowed) -> Self {
+        let word = best(scores, allowed.words.clone(), allowed.no_blank);
+        let time = best(scores, allowed.times.clone(), None);
+        let highest = word.1.max(time.1);
+        let (words, times) = (&allowed.words, &allowed.times);
+        let [words, times] = [words, times].map(|range| sum(scores, range.clone(), highest));
+        Self { word, time, highest, words, times }
+    }
+
+    fn a_time_is_due(&self) -> bool {
+        self.times > (self.word.1 - self.highest).exp()
+    }
+
+    fn log_probability(&self, score: f32) -> f32 {
+        score - self.highest - (self.words + self.times).ln()
     }
 }
 
@@ -208,6 +269,21 @@ mod tests {
         let mut split = scores(&[(8, 1.0)]);
         split[40..50].fill(0.0);
         assert!(VOCABULARY.is_time(rules.choose(&split).token));
+    }
+
+    #[test]
+    fn the_first_candidate_is_the_choice_and_the_others_follow_by_likelihood() {
+        let mut rules = Rules::new(VOCABULARY, 1.9);
+        let opening = rules.candidates(&scores(&[(5, 50.0), (25, 5.0), (26, 4.0)]), 2);
+        assert_eq!(opening.iter().map(|c| c.token).collect::<Vec<_>>(), [25, 26]);
+        rules.follow(25);
+        let words = scores(&[(3, 9.0), (7, 6.0), (8, 7.0), (15, 9.0)]);
+        let candidates = rules.candidates(&words, 3);
+        assert_eq!(candidates.iter().take(2).map(|c| c.token).collect::<Vec<_>>(), [8, 7]);
+        assert_eq!(candidates[0], rules.choose(&words));
+        let mut due = scores(&[(8, 1.0)]);
+        due[40..50].fill(0.0);
+        assert!(rules.candidates(&due, 4).iter().all(|c| VOCABULARY.is_time(c.token)));
     }
 
     #[test]
