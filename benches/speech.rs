@@ -1,5 +1,7 @@
 //! How fast and how right is recognition? `cargo bench --bench speech -- FOLDER [--model NAME] [--profile fast|balanced|
-//! accurate] [--slots N] [--only PART-OF-A-NAME]`
+//! accurate] [--slots N] [--only PART-OF-A-NAME] [--language-known]`
+//!
+//! Without `--language-known` the language is detected, and what that costs in words counts.
 //!
 //! FOLDER holds labelled clips with a `manifest.jsonl` (the repository's own: `tests/clips`). Prints one line a clip
 //! and a table: word error rates beside speeds, because neither means anything without the other. A note without a
@@ -42,14 +44,15 @@ fn main() {
     }
     let only = option("--only").unwrap_or_default();
     let clips: Vec<clips::Clip> = clips::read(&folder).into_iter().filter(|c| c.file.contains(&only)).collect();
-    tokio::runtime::Runtime::new().expect("a runtime").block_on(measure(&config, clips));
+    let language_known = arguments.iter().any(|a| a == "--language-known");
+    tokio::runtime::Runtime::new().expect("a runtime").block_on(measure(&config, clips, language_known));
 }
 
-async fn measure(config: &Config, clips: Vec<clips::Clip>) {
+async fn measure(config: &Config, clips: Vec<clips::Clip>, language_known: bool) {
     let stages = app::stages(config).unwrap_or_else(|e| panic!("{e}"));
     let (started, cpu_before_s) = (Instant::now(), cpu_s());
     let results: Vec<(clips::Clip, Processed)> = stream::iter(clips)
-        .map(|clip| process(clip, Arc::clone(&stages)))
+        .map(|clip| process(clip, language_known, Arc::clone(&stages)))
         .buffered(stages.pool.slots())
         .collect()
         .await;
@@ -178,9 +181,11 @@ fn peak_mb() -> f64 {
     let line = status.lines().find_map(|line| line.strip_prefix("VmHWM:")).unwrap_or_default();
     line.split_whitespace().next().and_then(|kb| kb.parse::<f64>().ok()).unwrap_or_default() / 1024.0
 }
-async fn process(clip: clips::Clip, stages: Arc<Stages>) -> (clips::Clip, Processed) {
+
+async fn process(clip: clips::Clip, language_known: bool, stages: Arc<Stages>) -> (clips::Clip, Processed) {
     let audio = AudioSource::File { path: clip.path.canonicalize().expect("a clip").to_string_lossy().into_owned() };
-    let note = VoiceNote::new("bench".parse().expect("a tenant"), Channel::upload(), clip.file.clone(), audio);
+    let mut note = VoiceNote::new("bench".parse().expect("a tenant"), Channel::upload(), clip.file.clone(), audio);
+    note.language = clip.language.clone().filter(|_| language_known);
     let outcome = pipeline::process(&Received { note, traceparent: None }, Attempt::only(), &stages).await;
     match outcome.effects.into_iter().next() {
         Some(Event::Processed { data, .. }) => (clip, *data),
