@@ -50,24 +50,75 @@ fn share(recognised: &Recognised, of: &[String]) -> f64 {
     of.iter().filter(|word| heard.contains(word)).count() as f64 / of.len() as f64
 }
 
+/// Notes in which somebody speaks.
+const SPOKEN: [&str; 11] = [
+    "de-appointment.ogg",
+    "de-bank-details.ogg",
+    "de-complaint.ogg",
+    "de-emergency.ogg",
+    "de-follow-up.ogg",
+    "de-invoice-question.ogg",
+    "de-outage.ogg",
+    "de-parcel-missing.ogg",
+    "en-no-callback.ogg",
+    "en-outage.ogg",
+    "en-parcel-missing.ogg",
+];
+
+fn is_speech(pcm: &Pcm) -> bool {
+    speech::detect(pcm, &speech::Config::default()).verdict == speech::Verdict::Speech
+}
+
+fn judge(heard: &Recognised, pcm: &Pcm) -> Verdict {
+    trust::judge(heard, pcm.duration_s(), false, &trust::Config::default())
+}
+
 #[test]
 fn sounds_in_which_nobody_speaks_become_no_text() {
-    let sounds = nonspeech::sounds(5);
-    assert_eq!(sounds.len(), 70);
-    let mut invented = vec![];
+    let voices: Vec<Vec<f32>> = SPOKEN.iter().map(|name| note(name).0).collect();
+    let mut sounds = nonspeech::sounds(13);
+    sounds.extend(nonspeech::babble(&voices, 15));
+    assert_eq!(sounds.len(), 210);
+    let (mut invented, mut heard) = (vec![], 0);
     for sound in sounds {
         let pcm = Pcm(sound.samples);
-        if speech::detect(&pcm, &speech::Config::default()).verdict != speech::Verdict::Speech {
+        if !is_speech(&pcm) {
             continue;
         }
-        for language in [None, Some("de")] {
-            let heard = hear(&pcm, Profile::Balanced, language);
-            if trust::judge(&heard, pcm.duration_s(), false, &trust::Config::default()) == Verdict::Believable {
-                invented.push((sound.name.clone(), heard.transcript.text.expose().to_owned()));
+        heard += 1;
+        for (profile, language) in [(Profile::Balanced, None), (Profile::Balanced, Some("de")), (Profile::Fast, None)] {
+            let recognised = hear(&pcm, profile, language);
+            if judge(&recognised, &pcm) == Verdict::Believable {
+                invented.push((sound.name.clone(), recognised.transcript.text.expose().to_owned()));
             }
         }
     }
+    println!("210 sounds, {heard} of them taken for speech at first, {} with invented text", invented.len());
     assert!(invented.is_empty(), "{invented:?}");
+}
+
+#[test]
+fn nobody_is_too_quiet_to_be_heard() {
+    let mut lost = vec![];
+    for name in SPOKEN {
+        let spoken = note(name);
+        let variants = [
+            ("-20 dB", nonspeech::at_level(&spoken.0, -20.0)),
+            ("-30 dB", nonspeech::at_level(&spoken.0, -30.0)),
+            ("whispered", nonspeech::whispered(&spoken.0)),
+        ];
+        for (how, samples) in variants {
+            let pcm = Pcm(samples);
+            let dropped = |heard: &Recognised| matches!(judge(heard, &pcm), Verdict::NoSpeech(_));
+            if !is_speech(&pcm) {
+                lost.push((name, how, "by the detector"));
+            } else if dropped(&hear(&pcm, Profile::Balanced, None)) {
+                lost.push((name, how, "by trust"));
+            }
+        }
+    }
+    println!("{} spoken notes, quiet and whispered: {} lost", SPOKEN.len() * 3, lost.len());
+    assert!(lost.is_empty(), "{lost:?}");
 }
 
 #[test]
@@ -102,6 +153,17 @@ fn every_profile_hears_a_clear_note() {
         assert!(share(&heard, &accurate) > 0.8, "{profile:?}");
         assert!(heard.transcript.confidence > 0.8, "{profile:?}");
     }
+}
+
+#[test]
+fn two_threads_hear_what_one_hears() {
+    let file = root().join("models/ggml-base-q8_0.bin");
+    let two = WhisperModel::load(&file, "whisper-base-q8_0", 2).unwrap().with_profile(Profile::Accurate);
+    let pcm = note("en-no-callback.ogg");
+    let limit = Limit::after(Duration::from_mins(5), Arc::new(AtomicBool::new(false)));
+    let hints = Hints { language: Some("en".to_owned()), languages_accepted: vec![], effort: Effort::Usual, limit };
+    let heard = two.transcriber().unwrap().transcribe(&pcm, &hints).unwrap();
+    assert_eq!(heard.transcript, hear(&pcm, Profile::Accurate, Some("en")).transcript);
 }
 
 #[test]

@@ -17,9 +17,7 @@ pub fn sounds(each: usize) -> Vec<Sound> {
     for (name, make) in KINDS {
         for index in 0..each {
             let samples = make(random.between(2.0, 9.0), &mut random);
-            let level = 10_f32.powf(random.between(-42.0, -6.0) / 20.0);
-            let peak = samples.iter().fold(f32::MIN_POSITIVE, |peak, s| peak.max(s.abs()));
-            let samples = samples.iter().map(|s| s / peak * level).collect();
+            let samples = at_level(&samples, random.between(-42.0, -6.0));
             sounds.push(Sound { name: format!("{name} {index}"), samples });
         }
     }
@@ -28,7 +26,7 @@ pub fn sounds(each: usize) -> Vec<Sound> {
 
 type Make = fn(f32, &mut Random) -> Vec<f32>;
 
-const KINDS: [(&str, Make); 14] = [
+const KINDS: [(&str, Make); 15] = [
     ("white noise", |s, r| noise(s, 1.0, r)),
     ("pink noise", |s, r| add(&noise(s, 0.3, r), &noise(s, 0.02, r), 6.0)),
     ("brown noise", |s, r| noise(s, 0.01, r)),
@@ -50,6 +48,7 @@ const KINDS: [(&str, Make); 14] = [
         let per_s = r.between(1.0, 9.0);
         struck(s, per_s, r)
     }),
+    ("laughter", laughter),
     ("chords", |s, r| (0..4).fold(vec![], |sum, _| add(&melody(s, 1.0, 0.0, r), &sum, 1.0))),
     ("melody", |s, r| {
         let per_s = r.between(1.5, 4.0);
@@ -101,6 +100,81 @@ fn melody(seconds: f32, per_s: f32, vibrato: f32, random: &mut Random) -> Vec<f3
     let pitch = |t: f32| notes[(t * per_s) as usize % notes.len()] * (1.0 + vibrato * (TAU * 5.5 * t).sin());
     let tone = harmonics(seconds, pitch, 5);
     tone.iter().zip(times(seconds)).map(|(s, t)| s * (-3.0 * (t * per_s).fract() / per_s).exp()).collect()
+}
+
+/// Bursts of a voice without words, each a little lower and softer than the one before, in fits.
+fn laughter(seconds: f32, random: &mut Random) -> Vec<f32> {
+    let (pitch, per_s, fit_s) = (random.between(180.0, 380.0), random.between(4.0, 6.0), random.between(1.0, 1.8));
+    let voice = harmonics(seconds, |t| pitch * (1.15 - 0.25 * (t % fit_s) / fit_s), 14);
+    let breath = difference(&noise(seconds, 0.6, random));
+    let bursts = add(&voice, &breath, 0.8);
+    let loud = |t: f32| {
+        let fading = 1.0 - (t % fit_s) / fit_s;
+        (0.1 + fading) * (std::f32::consts::PI * (t * per_s).fract() * 1.6).sin().max(0.0)
+    };
+    bursts.iter().zip(times(seconds)).map(|(s, t)| s * loud(t)).collect()
+}
+
+/// People far away, of whom no word can be made out: `voices` backwards, on top of each other, through a wall.
+pub fn babble(voices: &[Vec<f32>], count: usize) -> Vec<Sound> {
+    let mut random = Random(0xbabb_1e5e_ed00_0001);
+    let make = |index: usize| {
+        let length = (random.between(3.0, 9.0) * RATE) as usize;
+        let mut sum = vec![0.0; length];
+        for _ in 0..6 {
+            let voice = &voices[random.between(0.0, voices.len() as f32 - 0.01) as usize];
+            let start = random.between(0.0, voice.len() as f32) as usize;
+            for (sample, heard) in sum.iter_mut().zip(voice.iter().rev().cycle().skip(start)) {
+                *sample += heard;
+            }
+        }
+        let (mut one, mut two) = (0.0, 0.0);
+        for sample in &mut sum {
+            one += 0.12 * (*sample - one);
+            two += 0.12 * (one - two);
+            *sample = two;
+        }
+        Sound { name: format!("babble {index}"), samples: at_level(&sum, random.between(-42.0, -20.0)) }
+    };
+    (0..count).map(make).collect()
+}
+
+/// The same with its highest sample at so many decibels.
+pub fn at_level(samples: &[f32], level_db: f32) -> Vec<f32> {
+    let peak = samples.iter().fold(f32::MIN_POSITIVE, |peak, s| peak.max(s.abs()));
+    let factor = 10_f32.powf(level_db / 20.0) / peak;
+    samples.iter().map(|s| s * factor).collect()
+}
+
+/// Speech without a voice, as in a whisper: noise, in each of many bands as loud as the speech is there.
+pub fn whispered(speech: &[f32]) -> Vec<f32> {
+    let mut random = Random(0x0151_5e75_eed0_0001);
+    let mut sum = vec![0.0; speech.len()];
+    let mut pitch = 150.0;
+    while pitch < 7000.0 {
+        let noise: Vec<f32> = speech.iter().map(|_| random.between(-1.0, 1.0)).collect();
+        let (speech, noise) = (band(speech, pitch), band(&noise, pitch));
+        let mut loudness = 0.0;
+        for ((sample, said), rustle) in sum.iter_mut().zip(&speech).zip(&noise) {
+            loudness += 0.01 * (said.abs() - loudness);
+            *sample += loudness * rustle;
+        }
+        pitch *= 1.25;
+    }
+    at_level(&sum, -12.0)
+}
+
+/// What lies about `pitch`: a filter with two poles.
+fn band(samples: &[f32], pitch: f32) -> Vec<f32> {
+    let (angle, width) = (TAU * pitch / RATE, 0.11);
+    let alpha = angle.sin() * width;
+    let (mut x, mut y) = ([0.0; 2], [0.0; 2]);
+    let filtered = samples.iter().map(|&sample| {
+        let next = (alpha * (sample - x[1]) + 2.0 * angle.cos() * y[0] - (1.0 - alpha) * y[1]) / (1.0 + alpha);
+        (x, y) = ([sample, x[0]], [next, y[0]]);
+        next
+    });
+    filtered.collect()
 }
 
 /// Keys of a telephone: two tones each.
