@@ -126,11 +126,9 @@ impl Transcriber for WhisperTranscriber {
                 }
             }
         };
-        let heard = if heard.looped || repetition::is_said_twice(&heard.text()) {
-            self.once_more(&samples, duration_s, impression.language, hints)?
-        } else {
-            heard
-        };
+        // A sentence that stands twice in a careful answer was said twice; a circle is none of the speaker's.
+        let heard =
+            if heard.looped { self.once_more(&samples, duration_s, impression.language, hints)? } else { heard };
         Ok(self.recognised(&heard, impression))
     }
 }
