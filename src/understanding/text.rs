@@ -155,8 +155,8 @@ fn push_sentence(text: &str, range: Range<usize>, pauses: &[usize], found: &mut 
         let end = words.get(to).map_or(range.end, |next| range.start + next.at.start);
         let mut stops = Vec::new();
         if part.len() > PIECE_WORDS + PIECE_WORDS / 2 {
-            let paused = |word: &Word| pauses.contains(&(range.start + word.at.start));
-            stops.extend((from..to).filter(|&word| paused(&words[word])).map(|word| word - from));
+            let begins_anew = |word: &Word| pauses.contains(&(range.start + word.at.start));
+            stops.extend((from..to).filter(|&word| begins_anew(&words[word])).map(|word| word - from));
         }
         for heard in cut(&words[part], stops) {
             let first = if heard.start == 0 { start } else { range.start + words[from + heard.start].at.start };
