@@ -97,6 +97,9 @@ impl Origin {
             Event::Processed { data, .. } => (data.note_id, data.tenant, data.channel),
             Event::Redacted { data, .. } => (data.get().note_id, data.get().tenant.clone(), data.get().channel.clone()),
             Event::Acknowledged { data, .. } => (data.note_id, Some(data.tenant), Some(data.channel)),
+            Event::FollowUpDue { data, .. } => (data.note_id, Some(data.tenant), Some(data.channel)),
+            // About no one note.
+            Event::Spike { .. } | Event::CaseClosed { .. } => return None,
         };
         Some(Self { note_id, tenant, channel, readable: true })
     }

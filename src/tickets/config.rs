@@ -153,6 +153,11 @@ impl Vendor {
     pub fn secrets(&self) -> Vec<&Secret> {
         match self {
             Self::RequestTracker(own) => vec![&own.token],
+            Self::Zammad(own) => vec![&own.token],
+            Self::Chatwoot(own) => vec![&own.token],
+            Self::Zendesk(own) => vec![&own.token],
+            Self::Freshdesk(own) => vec![&own.api_key],
+            Self::Webhook(own) => [&own.secret].into_iter().chain(&own.previous_secret).collect(),
         }
     }
 }
