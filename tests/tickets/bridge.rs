@@ -75,7 +75,8 @@ impl Running {
                 found += rt.transactions(&ticket, "Comment").await;
             }
             let now = (found, self.broker.depth_of(&self.group).await.unwrap());
-            if now == expected {
+            // While it pauses, it does not know yet that a note whose answer was lost is there.
+            if now == expected && self.gates.paused().is_empty() {
                 return;
             }
             assert!(Instant::now() < deadline, "{now:?} instead of {expected:?}, paused: {:?}", self.gates.paused());
