@@ -43,11 +43,12 @@ my @rights = qw(SeeQueue ShowTicket ShowTicketComments CreateTicket ReplyToTicke
 my $root = RT::User->new(RT->SystemUser);
 $root->Load('root');
 print 'root ', token_of($root), "\n";
-my %lacks = (voicebot => '', mute => 'CommentOnTicket', blind => 'ShowTicketComments', fixed => 'ModifyTicket');
+my %lacks = (voicebot => '', mute => 'CommentOnTicket ModifyTicket', blind => 'ShowTicketComments', fixed => 'ModifyTicket');
 for my $name (sort keys %lacks) {
     my $user = RT::User->new(RT->SystemUser);
     $user->Create(Name => $name, EmailAddress => "$name\@tests.local", Privileged => 1);
-    $user->PrincipalObj->GrantRight(Right => $_, Object => $RT::System) for grep { $_ ne $lacks{$name} } @rights;
+    $user->PrincipalObj->GrantRight(Right => $_, Object => $RT::System)
+        for grep { $lacks{$name} !~ /\b$_\b/ } @rights;
     print "$name ", token_of($user), "\n";
 }
 sub token_of {
@@ -125,7 +126,7 @@ impl Server {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// A file with the token of a user: `voicebot` has every right, `mute` may not comment, `blind` not see comments,
+    /// A file with the token of a user: `voicebot` has every right, `mute` may not comment (which takes either of two rights), `blind` not see comments,
     /// `fixed` not change tickets.
     pub fn token_file(&self, user: &str) -> PathBuf {
         let file = self.folder.join(format!("token-{user}"));

@@ -230,9 +230,8 @@ fn who_cannot_see_comments_is_stopped_before_writing_twice() {
         let queue = rt.new_queue().await;
         let config = config(&rt.url(), &rt.token_file("blind"), &queue, "");
         let note = entry(&result(&format!("{queue} c1"), "blind", &json!({})), &config);
-        let ticket = written(&open(&config), &note).await;
-        // The same process, and another one after a crash.
         let connector = open(&config);
+        let ticket = written(&connector, &note).await;
         for _ in 0..2 {
             let Err(TicketError::Forbidden { what }) = write(&connector, &note).await else {
                 panic!("a missing right")
