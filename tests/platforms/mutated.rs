@@ -30,6 +30,8 @@ fn channels() -> Channels {
                 "homeserver = \"http://127.0.0.1:8008\"\nuser_id = \"@stimme:example.org\"\naccess_token = {secret}"
             ),
         ),
+        ("evolution", String::new()),
+        ("unoapi", format!("api = \"http://127.0.0.1:9876/v15.0/\"\naccess_token = {secret}")),
         ("threema", format!("gateway_id = \"*TESTTST\"\napi_secret = {secret}\nprivate_key = {secret}")),
     ];
     let text = settings.iter().fold(String::new(), |text, (kind, more)| {
