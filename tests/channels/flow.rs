@@ -2,16 +2,21 @@
 
 use sprachpost::{
     audio::fetch::{self, Fetcher},
-    broker,
+    broker::{self, Group, ResultQueue},
     event::{envelope::parse_processed, processed::OutcomeKind},
     note::AudioSource,
 };
 
 use super::{
     PATIENCE, Platforms, VERIFY_TOKEN, Waiting, audio_of, embedded, fixture, post_signed, post_to_bot, program,
-    runtime, start, voice, wait_for_figure,
+    runtime, start, start_with, voice, wait_for_figure,
 };
-use crate::support::{proxy::Proxy, rabbitmq};
+use crate::support::{
+    program::Server,
+    proxy::Proxy,
+    rabbitmq,
+    request_tracker::{self, CONVERSATION_FIELD},
+};
 
 fn clip(name: &str) -> Vec<u8> {
     std::fs::read(format!("{}/tests/clips/{name}", program::ROOT)).unwrap()
@@ -54,6 +59,87 @@ fn a_signed_webhook_ends_as_a_transcript_with_the_same_audio() {
     let log = server.news().join("\n") + &server.wait().1;
     assert!(!log.contains("4917055501") && !log.contains("access-token") && !log.contains("ticket="), "{log}");
     runtime().block_on(broker.close());
+}
+
+/// The whole way: webhook, gateway, RabbitMQ, worker with the real model, bridge, a real Request Tracker. Each process is
+/// killed with -9 in the middle of its part, and the platform tells twice.
+#[test]
+fn a_signed_webhook_ends_in_one_ticket_with_the_same_audio_whoever_dies_on_the_way() {
+    let (folder, vhost) = (tempfile::tempdir().unwrap(), rabbitmq::shared().new_vhost());
+    let (platforms, audio) = (Platforms::start(), clip("notes/de-follow-up.ogg"));
+    platforms.keep("1908647269898587", &audio);
+    let rt = request_tracker::shared();
+    let queue = runtime().block_on(rt.new_queue());
+    let tickets = format!(
+        "[[tickets]]\nname = \"main\"\ntype = \"request_tracker\"\nurl = \"{}\"\nqueue = \"{queue}\"\n\
+         token = {{ file = \"{}\" }}\nconversation_field = \"{CONVERSATION_FIELD}\"\npause_first_s = 0.2\n",
+        rt.url(),
+        rt.token_file("voicebot").display()
+    );
+    let without_encoder = [("SPRACHPOST__UNDERSTANDING__ENCODER", "none")];
+    let process =
+        |roles: &str| start_with(folder.path(), &platforms, Some(&vhost.url()), roles, &without_encoder, &tickets);
+    // So that results wait for the bridge, as they do in operation.
+    drop(process("bridge"));
+
+    // Dropping is killing.
+    let body = voice("wamid.the-whole-way", "1908647269898587", None);
+    let gateway = process("gateway");
+    assert_eq!(post_signed(&gateway, "whatsapp", &body), 200);
+    drop(gateway);
+    let gateway = process("gateway");
+    assert_eq!(post_signed(&gateway, "whatsapp", &body), 200);
+
+    let worker = process("worker");
+    until("the worker has the note", || figures(&worker).contains("sprachpost_notes_in_work"));
+    drop(worker);
+    let _worker = process("worker");
+
+    let bridge = process("bridge");
+    until("the ticket is opened", || !runtime().block_on(rt.tickets(&queue)).is_empty());
+    drop(bridge);
+    let bridge = process("bridge");
+    let is_there = |line: &str| {
+        line.starts_with("sprachpost_tickets_total{") && (line.contains("written") || line.contains("repeated"))
+    };
+    until("the note is written", || figures(&bridge).lines().any(is_there));
+
+    // Whatever is on its way for the second time has to arrive, too.
+    let broker = runtime().block_on(broker::open(Some(&vhost.url().into()), &broker::Config::default())).unwrap();
+    let result_queue = |name: &str| {
+        let queue = ResultQueue { name: name.to_owned(), patterns: vec!["processed.#".to_owned()] };
+        Group::Named(queue.group().unwrap())
+    };
+    let groups = [Group::Notes, result_queue("intake"), result_queue("tickets.main")];
+    let mut quiet = 0;
+    until("every queue stays empty", || {
+        let depths = groups.iter().map(|group| runtime().block_on(broker.depth_of(group)).unwrap());
+        let at_rest = depths.map(|depth| depth.waiting + depth.dead_letters).sum::<u64>() == 0;
+        quiet = if at_rest { quiet + 1 } else { 0 };
+        quiet > 40
+    });
+    runtime().block_on(broker.close());
+
+    let tickets = runtime().block_on(rt.tickets(&queue));
+    assert_eq!(tickets.len(), 1);
+    let comments = runtime().block_on(rt.comments(&tickets[0]));
+    assert_eq!(comments.len(), 1);
+    assert!(comments[0].text.contains("GESAGT WURDE"), "{}", comments[0].text);
+    assert_eq!(comments[0].files.len(), 1);
+    assert!(comments[0].files[0].2 == audio, "the recording is another one");
+    drop(gateway);
+}
+
+fn figures(server: &Server) -> String {
+    server.request("GET", "/metrics", &[], b"").1
+}
+
+fn until(what: &str, mut holds: impl FnMut() -> bool) {
+    let deadline = std::time::Instant::now() + 2 * PATIENCE;
+    while !holds() {
+        assert!(std::time::Instant::now() < deadline, "in vain: {what}");
+        std::thread::sleep(std::time::Duration::from_millis(50));
+    }
 }
 
 #[test]

@@ -34,6 +34,18 @@ const PATIENCE: Duration = Duration::from_mins(1);
 
 /// A gateway with one channel of each platform, all of them at `platforms`.
 fn start(folder: &Path, platforms: &Platforms, broker_url: Option<&str>, roles: &str, more: &[(&str, &str)]) -> Server {
+    start_with(folder, platforms, broker_url, roles, more, "")
+}
+
+/// The same with `tables` at the end of its configuration.
+fn start_with(
+    folder: &Path,
+    platforms: &Platforms,
+    broker_url: Option<&str>,
+    roles: &str,
+    more: &[(&str, &str)],
+    tables: &str,
+) -> Server {
     let (config, url) = (folder.join("sprachpost.toml"), platforms.url());
     let text = format!(
         r#"
@@ -61,6 +73,8 @@ fn start(folder: &Path, platforms: &Platforms, broker_url: Option<&str>, roles: 
         bot_token = {{ env = "TEST_BOT_TOKEN" }}
         secret_token = {{ env = "TEST_SECRET_TOKEN" }}
         api = "{url}"
+
+        {tables}
         "#
     );
     std::fs::write(&config, text).unwrap();
