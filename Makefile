@@ -46,7 +46,7 @@ test-rabbitmq-4: ## What depends on RabbitMQ, on RabbitMQ 4 (unpacked beside the
 	@scripts/rabbitmq-4 $(RABBITMQ_4) >/dev/null
 	$(step) "Testing on RabbitMQ 4"
 	@SPRACHPOST_RABBITMQ=$$(scripts/rabbitmq-4 $(RABBITMQ_4)) cargo test --locked --test suite -- \
-	    broker:: lanes:: dead_letters:: told:: ledger:: chaos::cluster chaos::poison chaos::faults chaos::shutdown
+	    broker:: lanes:: dead_letters:: told:: chaos::cluster chaos::poison chaos::faults chaos::shutdown
 
 SOAK_S ?= 180
 soak: ## Notes and failures for SOAK_S seconds (180) on both queues: do memory, descriptors, threads stay?
