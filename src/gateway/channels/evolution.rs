@@ -153,7 +153,7 @@ impl Evolution {
 
 #[expect(clippy::expect_used, reason = "a constant that a test reads")]
 pub(super) fn whatsapp() -> Channel {
-    "whatsapp".parse().expect("a channel's name")
+    "whatsapp".parse().expect("this constant is a channel's name")
 }
 
 #[async_trait]

@@ -51,7 +51,7 @@ pub struct Config {
 
 #[expect(clippy::expect_used, reason = "a constant that a test reads")]
 fn api() -> Url {
-    "https://msgapi.threema.ch/".parse().expect("an address")
+    "https://msgapi.threema.ch/".parse().expect("this constant is an address")
 }
 
 impl Config {
