@@ -26,7 +26,9 @@ impl Shutdown {
             wish.request();
             next().await;
             tracing::warn!("stopped at once; notes that were being worked on go back to the queue");
-            std::process::exit(FORCED);
+            // Without the exit handlers: they take down what a transcription still runs on, in C++, and the
+            // process would die of a signal instead of saying how it ended.
+            signal_hook::low_level::exit(FORCED);
         });
         Ok(shutdown)
     }
