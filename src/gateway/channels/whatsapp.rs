@@ -97,10 +97,19 @@ impl Platform for WhatsApp {
         let webhook: Webhook = serde_json::from_slice(body).map_err(|_| Refused::Malformed)?;
         let mut parsed = Parsed::default();
         for change in webhook.entry.into_iter().flat_map(|entry| entry.changes) {
-            let Some(value) = change.value().filter(|value| self.is_ours(value)) else {
+            if change.field != "messages" {
                 parsed.ignored += 1;
                 continue;
+            }
+            // It may hold notes: nobody knows how many.
+            let Ok(value) = Change::deserialize(change.value) else {
+                parsed.unreadable += 1;
+                continue;
             };
+            if !self.is_ours(&value) {
+                parsed.ignored += 1;
+                continue;
+            }
             parsed.ignored += value.statuses.len();
             for message in value.messages {
                 parsed.take(&message, |message| message["type"] == "audio", incoming);
@@ -152,12 +161,6 @@ struct Field {
     field: String,
     #[serde(default)]
     value: Value,
-}
-
-impl Field {
-    fn value(self) -> Option<Change> {
-        if self.field == "messages" { serde_json::from_value(self.value).ok() } else { None }
-    }
 }
 
 #[derive(Deserialize)]
