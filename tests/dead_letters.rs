@@ -17,7 +17,7 @@ use serde_json::{Value, json};
 use sprachpost::{
     app,
     asr::{AsrError, pool::Pool, scripted::ScriptedTranscriber},
-    broker::{self, Broker, Deliveries, Depth, Exchange, Group, Message, ResultQueue},
+    broker::{self, Broker, Consumers, Deliveries, Depth, Exchange, Group, Message, ResultQueue},
     event::{
         Event, Reason,
         envelope::{Received, parse_processed, parse_received, received_message},
@@ -305,7 +305,11 @@ async fn discarding_asks_and_an_id_that_is_not_there_is_an_error(queue: Queue) {
 
 async fn letters_of_a_role_are_listed_shown_and_replayed_into_its_queue(queue: Queue) {
     let broker = queue.open().await;
-    let tickets = ResultQueue { name: "tickets.main".to_owned(), patterns: vec!["processed.#".to_owned()] };
+    let tickets = ResultQueue {
+        name: "tickets.main".to_owned(),
+        patterns: vec!["processed.#".to_owned()],
+        consumers: Consumers::Many,
+    };
     let mut results = broker.consume_results(&tickets, 1).await.unwrap();
     let note = parse_received(&note("one", "acme")).unwrap().note;
     let result = Event::processed(Report::begin(&note, Attempt::only(), "worker").finish(), None);

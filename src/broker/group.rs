@@ -19,6 +19,14 @@ pub enum Group {
     Named(GroupName),
 }
 
+/// How many of the processes that consume a group are given messages at a time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Consumers {
+    Many,
+    /// One, until it is gone and holds nothing any more; then another that waits.
+    One,
+}
+
 /// The name of a group, for example `tickets.main`: its queues are `sprachpost.tickets.main` and others that begin so.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct GroupName(String);
@@ -149,15 +157,19 @@ impl Group {
 
     /// All its queues, from the end to the start: none is there before the one that it hands messages on to.
     #[must_use]
-    pub fn queues(&self, config: &Config) -> Vec<Queue> {
+    pub fn queues(&self, config: &Config, consumers: Consumers) -> Vec<Queue> {
         let mut queues = vec![
             Queue::new(self.dead_letters(), topology::NEVER),
             Queue::new(self.crashed(), topology::ANSWERS_MAX).dead_lettered_to("", Some(self.dead_letters())),
         ];
         queues.extend(self.lanes().iter().map(|lane| {
-            Queue::new(self.queue(*lane), topology::delivery_limit(config).into())
+            let queue = Queue::new(self.queue(*lane), topology::delivery_limit(config).into())
                 .dead_lettered_to(self.crashed(), None)
-                .with("x-max-length", Argument::Number(config.waiting_max.into()))
+                .with("x-max-length", Argument::Number(config.waiting_max.into()));
+            match consumers {
+                Consumers::Many => queue,
+                Consumers::One => queue.with("x-single-active-consumer", Argument::Flag(true)),
+            }
         }));
         for lane in self.retry_lanes() {
             queues.extend(config.retry_delays_s.iter().map(|&delay_s| {
@@ -182,6 +194,7 @@ pub struct ResultQueue {
     pub name: String,
     /// Topic patterns on the exchange of results, for example `processed.musterstrom.#`.
     pub patterns: Vec<String>,
+    pub consumers: Consumers,
 }
 
 impl ResultQueue {
@@ -228,12 +241,14 @@ mod tests {
     fn the_queues_of_a_group_begin_with_its_name_and_lead_back_to_it() {
         let config = Config { retry_delays_s: vec![1, 5], ..Config::default() };
         let group: Group = "tickets.main".parse().unwrap();
-        let queues = group.queues(&config);
+        let queues = group.queues(&config, Consumers::One);
         let names: Vec<&str> = queues.iter().map(|queue| queue.name.as_str()).collect();
         let expected = ["dead-letters", "crashed", "", "retry.1s", "retry.5s"];
         let expected = expected.map(|end| format!("sprachpost.tickets.main.{end}").trim_end_matches('.').to_owned());
         assert_eq!(names, expected);
         let back = &queues[3].arguments["x-dead-letter-routing-key"];
         assert_eq!(*back, Argument::Text("sprachpost.tickets.main".into()));
+        let alone = |queue: &&Queue| queue.arguments.contains_key("x-single-active-consumer");
+        assert_eq!(queues.iter().filter(alone).map(|queue| queue.name.as_str()).collect::<Vec<_>>(), [names[2]]);
     }
 }

@@ -30,7 +30,7 @@ pub use self::config::Config;
 use self::{amqp::Amqp, config::Target, embedded::Embedded};
 pub use self::{
     foreign::ForeignQueue,
-    topology::{Group, GroupName, Lane, ResultQueue},
+    topology::{Consumers, Group, GroupName, Lane, ResultQueue},
 };
 use crate::outcome::{Disposition, Settlement};
 

@@ -6,7 +6,7 @@ use std::{borrow::Cow, collections::BTreeMap};
 use serde::Serialize;
 
 use super::Config;
-pub use super::group::{Group, GroupName, ResultQueue};
+pub use super::group::{Consumers, Group, GroupName, ResultQueue};
 use crate::note::{Priority, VoiceNote};
 
 /// Topic exchange that notes come in on, with routing key `received.<tenant>.<channel>`, or `urgent.…` in front.
@@ -144,6 +144,7 @@ pub struct Queue {
 pub enum Argument {
     Text(Cow<'static, str>),
     Number(i64),
+    Flag(bool),
 }
 
 /// The lanes that notes are retried on.
@@ -164,7 +165,7 @@ pub(super) const ANSWERS_MAX: i64 = 20;
 /// never reached. Only quorum queues count deliveries; so everything is one, on a single node too.
 #[must_use]
 pub fn queues(config: &Config) -> Vec<Queue> {
-    let mut queues = Group::Notes.queues(config);
+    let mut queues = Group::Notes.queues(config, Consumers::Many);
     queues.push(
         Queue::new(UNROUTED_RESULTS, NEVER)
             .with("x-message-ttl", milliseconds(config.results_kept_s))

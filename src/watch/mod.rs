@@ -33,7 +33,7 @@ use self::{
     store::{Change, Store},
 };
 use crate::{
-    broker::{Broker, Deliveries, Delivery, Exchange, ResultQueue},
+    broker::{Broker, Consumers, Deliveries, Delivery, Exchange, ResultQueue},
     event::{Event, Reason, Spike, envelope},
     outcome::{DeadLetterCause, Settlement, Stage},
     shutdown::Shutdown,
@@ -105,7 +105,7 @@ const TIDY_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
 #[must_use]
 pub fn queue() -> ResultQueue {
     let patterns = ["processed.#", "case-closed.#"].map(str::to_owned).to_vec();
-    ResultQueue { name: "watch".to_owned(), patterns }
+    ResultQueue { name: "watch".to_owned(), patterns, consumers: Consumers::Many }
 }
 
 /// Watches until shutdown is requested. Whatever cannot be reached is tried again.

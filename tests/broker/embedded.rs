@@ -6,7 +6,7 @@ use std::{
 };
 
 use sprachpost::{
-    broker::{self, BrokerError, ResultQueue},
+    broker::{self, BrokerError, Consumers, ResultQueue},
     event::Reason,
     outcome::{DeadLetterCause, Settlement, Stage},
 };
@@ -65,7 +65,11 @@ async fn an_event_published_twice_is_queued_once_in_every_queue() {
     let place = Place::embedded();
     let broker = place.open().await;
     let queues = ["tickets.a", "tickets.b"];
-    let queues = queues.map(|name| ResultQueue { name: name.to_owned(), patterns: vec!["processed.#".to_owned()] });
+    let queues = queues.map(|name| ResultQueue {
+        name: name.to_owned(),
+        patterns: vec!["processed.#".to_owned()],
+        consumers: Consumers::Many,
+    });
     for queue in &queues {
         broker.declare_results(queue).await.unwrap();
     }

@@ -8,7 +8,7 @@ use lapin::{
     types::{AMQPValue, FieldArray, FieldTable},
 };
 use sprachpost::{
-    broker::{self, BrokerError, Lane, ResultQueue, topology},
+    broker::{self, BrokerError, Consumers, Lane, ResultQueue, topology},
     event::Reason,
     outcome::{DeadLetterCause, Settlement, Stage},
 };
@@ -128,7 +128,11 @@ async fn a_broker_that_is_killed_and_restarted_loses_nothing() {
 }
 
 fn tickets() -> ResultQueue {
-    ResultQueue { name: "tickets.main".to_owned(), patterns: vec!["processed.#".to_owned()] }
+    ResultQueue {
+        name: "tickets.main".to_owned(),
+        patterns: vec!["processed.#".to_owned()],
+        consumers: Consumers::Many,
+    }
 }
 
 async fn publish(broker: &Arc<dyn Broker>, id: &str) {

@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use sprachpost::{
-    broker::{Broker, BrokerError, Config, Depth, Group, Lane, Message, ResultQueue},
+    broker::{Broker, BrokerError, Config, Consumers, Depth, Group, Lane, Message, ResultQueue},
     event::Reason,
     outcome::{DeadLetterCause, Settlement, Stage},
 };
@@ -19,6 +19,7 @@ on_both! {
     a_result_handed_back_or_put_off_comes_back_with_nothing_counted
     closing_brings_back_results_that_were_not_settled
     two_consumers_share_a_queue_of_results_and_hold_no_more_than_they_may
+    a_queue_of_one_process_passes_to_the_next_when_nothing_is_held_any_more
     a_full_queue_of_results_refuses_them_all_until_there_is_room
     queues_that_nobody_declared_have_no_dead_letters_to_look_at
     a_name_that_belongs_to_other_queues_is_refused
@@ -27,7 +28,11 @@ on_both! {
 const TOPIC: &str = "processed.acme.mail.completed.de.outage.high";
 
 fn tickets(name: &str) -> ResultQueue {
-    ResultQueue { name: format!("tickets.{name}"), patterns: vec!["processed.acme.#".to_owned()] }
+    ResultQueue {
+        name: format!("tickets.{name}"),
+        patterns: vec!["processed.acme.#".to_owned()],
+        consumers: Consumers::Many,
+    }
 }
 
 fn group(queue: &ResultQueue) -> Group {
@@ -236,6 +241,28 @@ async fn two_consumers_share_a_queue_of_results_and_hold_no_more_than_they_may(p
     holds(&broker, &queue, 0, 0).await;
 }
 
+async fn a_queue_of_one_process_passes_to_the_next_when_nothing_is_held_any_more(place: Place) {
+    let (broker, other) = (place.open().await, place.open().await);
+    let queue = ResultQueue { consumers: Consumers::One, ..tickets("main") };
+    let mut results = broker.consume_results(&queue, 1).await.unwrap();
+    for id in ["a", "b"] {
+        publish(&broker, id, TOPIC).await;
+    }
+    let held = next(&mut results).await;
+    let mut others = other.consume_results(&queue, 1).await.unwrap();
+    assert_nothing_comes(&mut others).await;
+    held.settle(&Settlement::Ack).await.unwrap();
+    let held = next(&mut results).await;
+    assert_nothing_comes(&mut others).await;
+    // Gone without a word.
+    broker.close().await;
+    let again = next(&mut others).await;
+    assert_eq!((again.message().id.as_deref(), again.returned()), (Some("b"), true));
+    drop(held);
+    again.settle(&Settlement::Ack).await.unwrap();
+    holds(&other, &queue, 0, 0).await;
+}
+
 async fn a_full_queue_of_results_refuses_them_all_until_there_is_room(mut place: Place) {
     place.config.waiting_max = 3;
     let broker = place.open().await;
@@ -275,7 +302,7 @@ async fn queues_that_nobody_declared_have_no_dead_letters_to_look_at(place: Plac
 async fn a_name_that_belongs_to_other_queues_is_refused(place: Place) {
     let broker = place.open().await;
     for (name, patterns) in [("notes.work", vec!["#".to_owned()]), ("tickets.main", vec![])] {
-        let queue = ResultQueue { name: name.to_owned(), patterns };
+        let queue = ResultQueue { name: name.to_owned(), patterns, consumers: Consumers::Many };
         let error = broker.consume_results(&queue, 1).await.map(drop).unwrap_err();
         assert!(matches!(error, BrokerError::InvalidSetting { .. }), "{error:?}");
     }

@@ -2,7 +2,7 @@
 
 use sprachpost::{
     audio::fetch::{self, Fetcher},
-    broker::{self, Group, ResultQueue},
+    broker::{self, Consumers, Group, ResultQueue},
     event::{envelope::parse_processed, processed::OutcomeKind},
     note::AudioSource,
 };
@@ -107,7 +107,8 @@ fn a_signed_webhook_ends_in_one_ticket_with_the_same_audio_whoever_dies_on_the_w
     // Whatever is on its way for the second time has to arrive, too.
     let broker = runtime().block_on(broker::open(Some(&vhost.url().into()), &broker::Config::default())).unwrap();
     let result_queue = |name: &str| {
-        let queue = ResultQueue { name: name.to_owned(), patterns: vec!["processed.#".to_owned()] };
+        let queue =
+            ResultQueue { name: name.to_owned(), patterns: vec!["processed.#".to_owned()], consumers: Consumers::Many };
         Group::Named(queue.group().unwrap())
     };
     let groups = [Group::Notes, result_queue("intake"), result_queue("tickets.main")];

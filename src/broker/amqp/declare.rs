@@ -10,7 +10,7 @@
 //! ```
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
+    collections::{BTreeMap, BTreeSet, btree_map::Entry},
     sync::{Arc, Mutex, PoisonError},
 };
 
@@ -23,14 +23,21 @@ use lapin::{
 use super::errors::{failed, is_not_found, is_precondition, within};
 use crate::broker::{
     BrokerError, Config, ForeignQueue, ResultQueue,
-    topology::{self, Argument, Group, GroupName, Lane, Queue},
+    topology::{self, Argument, Consumers, Group, GroupName, Lane, Queue},
 };
 
 /// What has to be there: the queues of notes, and those of roles and channels that were asked for since.
 pub(super) struct Topology {
     config: Arc<Config>,
-    /// By group, the topics of results that it collects; none where it collects elsewhere.
-    named: Mutex<BTreeMap<GroupName, BTreeSet<ShortString>>>,
+    named: Mutex<BTreeMap<GroupName, Collected>>,
+}
+
+/// What a group of results collects, and who takes it.
+#[derive(Clone)]
+struct Collected {
+    /// Topics of results; none where it collects elsewhere.
+    patterns: BTreeSet<ShortString>,
+    consumers: Consumers,
 }
 
 impl Topology {
@@ -47,8 +54,8 @@ impl Topology {
             let declaring = Declaring { channel: &channel, config: &self.config };
             declaring.exchanges().await?;
             declaring.notes().await?;
-            for (name, patterns) in named {
-                declaring.named(name, &patterns).await?;
+            for (name, collected) in named {
+                declaring.named(name, &collected).await?;
             }
             Ok(())
         })
@@ -62,13 +69,13 @@ impl Topology {
         queue: &ResultQueue,
     ) -> Result<(), BrokerError> {
         let name = queue.group()?;
-        let patterns = keys(&queue.patterns)?;
+        let collected = Collected { patterns: keys(&queue.patterns)?, consumers: queue.consumers };
         within("the declaration of a queue", self.config.declare_limit(), async {
             let channel = connection.create_channel().await.map_err(failed("open a channel"))?;
-            Declaring { channel: &channel, config: &self.config }.named(name.clone(), &patterns).await
+            Declaring { channel: &channel, config: &self.config }.named(name.clone(), &collected).await
         })
         .await?;
-        self.remember(name, patterns);
+        self.remember(name, collected);
         Ok(())
     }
 
@@ -81,6 +88,7 @@ impl Topology {
     ) -> Result<(), BrokerError> {
         let name = queue.group()?;
         let patterns = keys(&queue.patterns)?;
+        let elsewhere = Collected { patterns: BTreeSet::new(), consumers: Consumers::Many };
         let exchange = ShortString::try_new(queue.exchange.as_str()).map_err(|_| too_long())?;
         within("the declaration of a queue", self.config.declare_limit(), async {
             let is_there = is_there(connection, exchange).await?;
@@ -89,7 +97,7 @@ impl Topology {
             if !is_there {
                 declaring.exchange(&queue.exchange, ExchangeKind::Topic, FieldTable::default()).await?;
             }
-            declaring.named(name.clone(), &BTreeSet::new()).await?;
+            declaring.named(name.clone(), &elsewhere).await?;
             for pattern in patterns {
                 let group = Group::Named(name.clone());
                 declaring.bind(&group.queue(Lane::Regular), &queue.exchange, pattern).await?;
@@ -97,13 +105,17 @@ impl Topology {
             Ok(())
         })
         .await?;
-        self.remember(name, BTreeSet::new());
+        self.remember(name, elsewhere);
         Ok(())
     }
 
     /// Only what could be declared: it must not stand in the way of everything else.
-    fn remember(&self, name: GroupName, patterns: BTreeSet<ShortString>) {
-        self.named.lock().unwrap_or_else(PoisonError::into_inner).entry(name).or_default().extend(patterns);
+    fn remember(&self, name: GroupName, collected: Collected) {
+        let mut named = self.named.lock().unwrap_or_else(PoisonError::into_inner);
+        match named.entry(name) {
+            Entry::Occupied(known) => known.into_mut().patterns.extend(collected.patterns),
+            Entry::Vacant(new) => drop(new.insert(collected)),
+        }
     }
 }
 
@@ -147,11 +159,11 @@ impl Declaring<'_> {
         self.bind(topology::UNROUTED_RESULTS, topology::UNROUTED_RESULTS, "".into()).await
     }
 
-    async fn named(&self, name: GroupName, patterns: &BTreeSet<ShortString>) -> Result<(), BrokerError> {
+    async fn named(&self, name: GroupName, collected: &Collected) -> Result<(), BrokerError> {
         let group = Group::Named(name);
-        self.group(&group, group.queues(self.config)).await?;
+        self.group(&group, group.queues(self.config, collected.consumers)).await?;
         // Last of all: nothing may come in that cannot go on.
-        for pattern in patterns {
+        for pattern in &collected.patterns {
             self.bind(&group.queue(Lane::Regular), topology::RESULTS_EXCHANGE, pattern.clone()).await?;
         }
         Ok(())
@@ -214,5 +226,6 @@ fn amqp_value(value: &Argument) -> AMQPValue {
     match value {
         Argument::Text(content) => text(content),
         Argument::Number(number) => AMQPValue::LongLongInt(*number),
+        Argument::Flag(flag) => AMQPValue::Boolean(*flag),
     }
 }

@@ -12,7 +12,7 @@ use super::{
     storage::Storage,
 };
 use crate::{
-    broker::{BrokerError, Config, Deliveries, Delivery, Group, Lane, Message},
+    broker::{BrokerError, Config, Consumers, Deliveries, Delivery, Group, Lane, Message},
     outcome::Settlement,
 };
 
@@ -24,6 +24,7 @@ pub(super) struct Consumer {
     pub config: Arc<Config>,
     pub owner: String,
     pub group: Group,
+    pub consumers: Consumers,
     /// By lane, in the order in which they are asked.
     pub slots: Vec<(Lane, Arc<Semaphore>)>,
     /// Handed out and not asked for yet, each with the slot that was free for it.
@@ -67,17 +68,30 @@ impl Consumer {
 
     async fn claim(&self, wanted: Vec<(Lane, usize)>) -> Result<Vec<Handed>, BrokerError> {
         let lanes: Vec<Lane> = wanted.iter().filter(|(_, count)| *count > 0).map(|(lane, _)| *lane).collect();
-        let group = self.group.clone();
-        let look = move |connection: &_| notes::any_due(connection, &group, &lanes, Timestamp::now());
+        let (owner, config, consumers) = (self.owner.clone(), self.config.clone(), self.consumers);
+        let is_anothers = move |connection: &_, group: &Group, now: Timestamp| match consumers {
+            Consumers::Many => Ok(false),
+            Consumers::One => notes::others_hold_any(connection, group, &owner, now),
+        };
+        let (group, anothers) = (self.group.clone(), is_anothers.clone());
+        let look = move |connection: &_| {
+            let now = Timestamp::now();
+            Ok(notes::any_due(connection, &group, &lanes, now)? && !anothers(connection, &group, now)?)
+        };
         let due = self.storage.read(look).await?;
         if !due {
             return Ok(Vec::new());
         }
-        let (owner, config, group) = (self.owner.clone(), self.config.clone(), self.group.clone());
+        let (owner, group) = (self.owner.clone(), self.group.clone());
         let (storage, signal) = (self.storage.clone(), self.signal.clone());
         self.storage
             .write(move |connection| {
-                let claimed = notes::claim(connection, &group, &wanted, &owner, &config, Timestamp::now())?;
+                let now = Timestamp::now();
+                // Another process may have been faster since that look.
+                if is_anothers(connection, &group, now)? {
+                    return Ok(Vec::new());
+                }
+                let claimed = notes::claim(connection, &group, &wanted, &owner, &config, now)?;
                 let hold = |claimed: Claimed| Handed {
                     held: Held {
                         claim: Some(claimed.claim.clone()),

@@ -26,8 +26,8 @@ use tokio::sync::{Semaphore, watch};
 
 use self::{notes::Queued, results::Published, storage::Storage};
 use super::{
-    Broker, BrokerError, Config, DeadLetters, Deliveries, Depth, Exchange, ForeignQueue, Group, Lane, Message,
-    Prefetch, ResultQueue, Subscription, pattern::TopicPattern,
+    Broker, BrokerError, Config, Consumers, DeadLetters, Deliveries, Depth, Exchange, ForeignQueue, Group, Lane,
+    Message, Prefetch, ResultQueue, Subscription, pattern::TopicPattern,
 };
 
 /// The queue in a file.
@@ -86,12 +86,13 @@ impl Embedded {
         }
     }
 
-    fn consumer(&self, group: Group, prefetch: Prefetch) -> deliveries::Consumer {
+    fn consumer(&self, group: Group, consumers: Consumers, prefetch: Prefetch) -> deliveries::Consumer {
         let slots = |lane: &Lane| (*lane, Arc::new(Semaphore::new(prefetch.of(*lane).into())));
         deliveries::Consumer {
             storage: self.storage.clone(),
             config: self.config.clone(),
             owner: self.owner.clone(),
+            consumers,
             slots: group.lanes().iter().map(slots).collect(),
             ready: VecDeque::new(),
             changes: self.changes(self.signal(&group)),
@@ -137,7 +138,7 @@ impl Broker for Embedded {
 
     async fn consume(&self, prefetch: Prefetch) -> Result<Box<dyn Deliveries>, BrokerError> {
         self.depth().await?;
-        Ok(Box::new(self.consumer(Group::Notes, prefetch)))
+        Ok(Box::new(self.consumer(Group::Notes, Consumers::Many, prefetch)))
     }
 
     async fn declare_results(&self, queue: &ResultQueue) -> Result<(), BrokerError> {
@@ -147,7 +148,7 @@ impl Broker for Embedded {
 
     async fn consume_results(&self, queue: &ResultQueue, prefetch: u16) -> Result<Box<dyn Deliveries>, BrokerError> {
         self.declare_results(queue).await?;
-        Ok(Box::new(self.consumer(Group::Named(queue.group()?), prefetch.into())))
+        Ok(Box::new(self.consumer(Group::Named(queue.group()?), queue.consumers, prefetch.into())))
     }
 
     async fn consume_foreign(&self, _queue: &ForeignQueue, _prefetch: u16) -> Result<Box<dyn Deliveries>, BrokerError> {

@@ -121,6 +121,19 @@ pub(super) fn any_due(
     Ok(false)
 }
 
+/// Whether another process has one of these in work.
+pub(super) fn others_hold_any(
+    connection: &Connection,
+    group: &Group,
+    owner: &str,
+    now: Timestamp,
+) -> rusqlite::Result<bool> {
+    let mut held = connection.prepare_cached(
+        "SELECT 1 FROM notes WHERE state = 'leased' AND queue = ?1 AND owner <> ?2 AND lease_until >= ?3 LIMIT 1",
+    )?;
+    held.exists(params![group.as_str(), owner, millis(now)])
+}
+
 /// Hands out up to so many notes of each lane, those first that are due for longest. One that used up its deliveries is
 /// marked as exhausted instead of being counted once more.
 pub(super) fn claim(

@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 
 use super::{ChannelName, Incoming, Media, MediaError, OpenChannel, Parsed};
 use crate::{
-    broker::{Broker, BrokerError, Exchange, Message, ResultQueue},
+    broker::{Broker, BrokerError, Consumers, Exchange, Message, ResultQueue},
     event::envelope::{Received, received_message},
     note::{AudioSource, Channel, NoteId, Tenant, VoiceNote},
     outcome::Disposition,
@@ -32,7 +32,7 @@ const ANNOUNCED: &str = "de.sprachpost.internal.voice-note.announced";
 
 /// The queue of notes whose audio has to be fetched.
 pub(super) fn queue() -> ResultQueue {
-    ResultQueue { name: "intake".to_owned(), patterns: vec!["announced.#".to_owned()] }
+    ResultQueue { name: "intake".to_owned(), patterns: vec!["announced.#".to_owned()], consumers: Consumers::Many }
 }
 
 /// A note whose audio is not here yet, as it waits on the queue.
