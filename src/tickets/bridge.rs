@@ -3,17 +3,24 @@
 //!
 //! * [`once`]: what is done in which order, so that a repeat at any point writes nothing twice.
 //! * [`gate`]: the pause of a whole connector, when its system is the problem and no note is.
+//! * [`suspects`]: whether it is, or a single note makes it fail.
 //! * [`turns`]: one note of a conversation at a time, so that two of them do not open two tickets.
 //!
 //! A result may come more than once although nothing failed here: workers repeat what they are not sure to have
 //! published. The marker is therefore looked up for every note, not only for those that came back.
+//!
+//! One process at a time takes from a queue, so that two do not open a ticket each for two notes of a new conversation,
+//! and so that the limits of an account hold; others stand by. A note that came back from a process that is gone waits
+//! as long as a request of that process may still be carried out: before that, its marker may be looked for in vain.
 
 pub mod gate;
 pub mod once;
+mod suspects;
 mod turns;
 
 use std::{sync::Arc, time::Duration};
 
+use jiff::Timestamp;
 use sha2::{Digest, Sha256};
 use tokio::time::Instant;
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
@@ -22,6 +29,7 @@ use tracing::{Instrument, info_span};
 use self::{
     gate::{Gate, Gates},
     once::Written,
+    suspects::{Suspects, Verdict},
     turns::Turns,
 };
 use super::{
@@ -30,7 +38,7 @@ use super::{
 };
 use crate::{
     audio::fetch::Fetcher,
-    broker::{Broker, Deliveries, Delivery, ResultQueue, patience},
+    broker::{Broker, Consumers, Deliveries, Delivery, ResultQueue, patience},
     event::{Processed, Reason, envelope},
     hex,
     outcome::{DeadLetterCause, Disposition, Settlement, Stage},
@@ -98,6 +106,7 @@ struct Bridge {
     fetcher: Arc<Fetcher>,
     gate: Arc<Gate>,
     turns: Arc<Turns>,
+    suspects: Arc<Suspects>,
     /// Cancelled when notes in work have to be given back.
     hand_back: CancellationToken,
 }
@@ -105,8 +114,8 @@ struct Bridge {
 impl Bridge {
     fn new(config: Config, connector: Arc<dyn TicketConnector>, fetcher: Arc<Fetcher>) -> Self {
         let gate = Arc::new(Gate::new(&config));
-        let (turns, hand_back) = (Arc::default(), CancellationToken::new());
-        Self { config: Arc::new(config), connector, fetcher, gate, turns, hand_back }
+        let (turns, suspects, hand_back) = (Arc::default(), Arc::default(), CancellationToken::new());
+        Self { config: Arc::new(config), connector, fetcher, gate, turns, suspects, hand_back }
     }
 
     async fn run(self, broker: Arc<dyn Broker>, shutdown: Shutdown) {
@@ -121,14 +130,18 @@ impl Bridge {
             let queue = self.config.queue();
             let consume = || broker.consume_results(&queue, self.config.notes_at_a_time.max(1));
             let what = "the results for a ticketing system cannot be consumed yet";
+            let mut last = None;
             while let Some(mut deliveries) = patience::open(consume, what, &shutdown).await {
                 self.take_from(deliveries.as_mut(), &tasks, &shutdown).await;
+                last = shutdown.is_requested().then_some(deliveries);
             }
             tasks.close();
             if tokio::time::timeout(DRAIN_MAX, tasks.wait()).await.is_err() {
                 self.hand_back.cancel();
                 tasks.wait().await;
             }
+            // Only now may another process begin.
+            drop(last);
         }
         .instrument(span)
         .await;
@@ -208,6 +221,9 @@ impl Bridge {
         };
         let mut entry = TicketEntry::of(&result, &self.config, &playback);
         let _turn = self.turns.turn(entry.key()).await;
+        if delivery.returned() {
+            tokio::time::sleep(self.request_limit()).await;
+        }
         let began = Instant::now();
         loop {
             tokio::select! {
@@ -218,6 +234,7 @@ impl Bridge {
             let error = match once::write(self.connector.as_ref(), &entry).await {
                 Ok(written) => {
                     self.gate.succeeded();
+                    self.suspects.cleared(result.note_id);
                     self.say_written(&written, &result, began);
                     return Some(Settlement::Ack);
                 }
@@ -226,6 +243,13 @@ impl Bridge {
             metrics::counter!("sprachpost_tickets_failures_total", "connector" => self.config.name.clone(), "error" => error.as_str())
                 .increment(1);
             if let Concern::Account { after } = error.concern() {
+                match self.suspects.failed(result.note_id, &error, self.gate.worked(), Instant::now()) {
+                    Verdict::Note => return Some(self.fails_alone(&error, &result, delivery.queued_at())),
+                    Verdict::OthersFirst => {
+                        return Some(Settlement::Later { after: self.gate.failed(&error, after) });
+                    }
+                    Verdict::System => {}
+                }
                 let pause = self.gate.failed(&error, after);
                 if began.elapsed() + pause > HELD_MAX {
                     return Some(Settlement::Later { after: pause });
@@ -233,6 +257,7 @@ impl Bridge {
                 continue;
             }
             self.gate.succeeded();
+            self.suspects.cleared(result.note_id);
             if error == TicketError::TooLarge && entry.attachment.is_some() {
                 playback = Playback::TooLarge;
                 entry = TicketEntry::of(&result, &self.config, &playback);
@@ -283,6 +308,26 @@ impl Bridge {
         }
     }
 
+    /// The system works, only not for this note: nobody waits for it.
+    fn fails_alone(&self, error: &TicketError, result: &Processed, queued_at: Option<Timestamp>) -> Settlement {
+        let (note_id, error) = (result.note_id, error as &dyn std::error::Error);
+        if let Some(after) = suspects::again_after(queued_at, Timestamp::now(), self.request_limit()) {
+            let after_s = after.as_secs_f64();
+            tracing::warn!(%note_id, error, after_s, "only this result makes the ticketing system fail; it comes later");
+            Settlement::Later { after }
+        } else {
+            self.suspects.cleared(note_id);
+            self.count("given_up");
+            tracing::error!(%note_id, error, "a result is given up on; it is a dead letter");
+            dead_letter(Reason::TicketRefused)
+        }
+    }
+
+    /// How long a request may take.
+    fn request_limit(&self) -> Duration {
+        Duration::from_secs(self.config.http.total_s_max.into())
+    }
+
     fn say_written(&self, written: &Written, result: &Processed, began: Instant) {
         let note_id = result.note_id;
         match written {
@@ -322,7 +367,8 @@ impl Config {
         } else {
             self.tenants.iter().flat_map(|tenant| of_tenant(tenant.as_str())).collect()
         };
-        ResultQueue { name: format!("tickets.{}", self.name), patterns }
+        // Two processes would open a ticket each for two notes of a new conversation.
+        ResultQueue { name: format!("tickets.{}", self.name), patterns, consumers: Consumers::One }
     }
 
     fn wants(&self, result: &Processed) -> bool {

@@ -69,9 +69,11 @@ pub struct Config {
     /// Tags where the playbook's escalation applies.
     #[serde(default)]
     pub tags_if_escalated: Vec<String>,
-    /// Whether a follow-up becomes a reminder in the system.
-    #[serde(default = "yes")]
-    pub reminders: bool,
+    /// Whether a follow-up becomes a reminder in the system. Where it is not set: yes, unless a ticket with a reminder
+    /// is hidden from agents until then (Chatwoot's snoozed conversations, Zammad's pending tickets), as they have not
+    /// read the note yet.
+    #[serde(default)]
+    pub reminders: Option<bool>,
     /// How many notes are written at a time.
     #[serde(default = "default_notes_at_a_time")]
     pub notes_at_a_time: u16,
@@ -126,6 +128,12 @@ impl Config {
         Ok(())
     }
 
+    /// Whether a follow-up becomes a reminder.
+    #[must_use]
+    pub fn reminds(&self) -> bool {
+        self.reminders.unwrap_or(!self.vendor.reminder_hides_ticket())
+    }
+
     /// Where a note can be heard again, if that is configured.
     #[must_use]
     pub fn link_to(&self, note: NoteId) -> Option<Url> {
@@ -148,6 +156,15 @@ pub enum Vendor {
 }
 
 impl Vendor {
+    /// Whether agents do not see a ticket among the open ones until its reminder is due.
+    #[must_use]
+    pub fn reminder_hides_ticket(&self) -> bool {
+        match self {
+            Self::Zammad(_) | Self::Chatwoot(_) => true,
+            Self::RequestTracker(_) | Self::Zendesk(_) | Self::Freshdesk(_) | Self::Webhook(_) => false,
+        }
+    }
+
     /// All that have to be readable for it to work.
     #[must_use]
     pub fn secrets(&self) -> Vec<&Secret> {
@@ -207,10 +224,6 @@ fn default_pause_first_s() -> f64 {
 
 fn default_pause_s_max() -> f64 {
     300.0
-}
-
-fn yes() -> bool {
-    true
 }
 
 /// Why a ticketing system cannot be used as configured. Each text says what to do.

@@ -76,7 +76,7 @@ impl TicketEntry {
             priority: understanding.and_then(|u| config.priority_by_urgency.get(&u.urgency.level)).cloned(),
             team: route.and_then(|route| config.team_by_route.get(route.team.as_ref()?)).cloned(),
             tags: tags(result, config),
-            reminder_at: result.follow_up.as_ref().filter(|_| config.reminders).map(|follow_up| follow_up.due_at),
+            reminder_at: result.follow_up.as_ref().filter(|_| config.reminds()).map(|follow_up| follow_up.due_at),
             marker,
         }
     }

@@ -3,7 +3,7 @@
 use std::{
     path::Path,
     sync::{
-        Arc,
+        Arc, Mutex,
         atomic::{AtomicUsize, Ordering},
     },
     time::Duration,
@@ -37,12 +37,20 @@ struct Running {
     gates: Gates,
     handle: Option<JoinHandle<()>>,
     group: Group,
-    folder: tempfile::TempDir,
+    folder: Arc<tempfile::TempDir>,
 }
 
 impl Running {
     async fn start(config: &Config) -> Self {
-        let folder = tempfile::tempdir().unwrap();
+        Self::in_folder(Arc::new(tempfile::tempdir().unwrap()), config).await
+    }
+
+    /// Another process, as far as the queue can tell.
+    async fn beside(&self, config: &Config) -> Self {
+        Self::in_folder(Arc::clone(&self.folder), config).await
+    }
+
+    async fn in_folder(folder: Arc<tempfile::TempDir>, config: &Config) -> Self {
         let url = format!("embedded:{}", folder.path().join("queue.sqlite").display()).into();
         let broker = broker::open(Some(&url), &broker::Config::default()).await.unwrap();
         let fetch = fetch::Config { file_roots: vec![folder.path().to_owned()], ..fetch::Config::default() };
@@ -67,8 +75,13 @@ impl Running {
 
     /// Waits until so many notes stand in the tickets of this queue, and so many were given up on.
     async fn until(&self, queue: &str, notes: usize, dead_letters: u64) {
+        self.until_with(queue, notes, 0, dead_letters).await;
+    }
+
+    /// The same, with so many that wait.
+    async fn until_with(&self, queue: &str, notes: usize, waiting: u64, dead_letters: u64) {
         let (rt, deadline) = (shared(), Instant::now() + PATIENCE);
-        let expected = (notes, Depth { waiting: 0, dead_letters });
+        let expected = (notes, Depth { waiting, dead_letters });
         loop {
             let mut found = 0;
             for ticket in rt.tickets(queue).await {
@@ -262,6 +275,55 @@ fn a_note_that_is_refused_is_a_dead_letter_and_others_are_written() {
         assert_eq!((letter.reason.as_str(), letter.stage.as_str(), letter.attempts), ("ticket_refused", "ticket", 2));
         letters.close().await.unwrap();
         bridge.finish(&queue, 1, 1).await;
+    });
+}
+
+#[test]
+fn a_note_that_alone_makes_the_system_fail_holds_up_nobody() {
+    runtime().block_on(async {
+        let rt = shared();
+        let (queue, failing) = (rt.new_queue().await, Arc::new(Mutex::new(None)));
+        let fails = Arc::clone(&failing);
+        let proxy = HttpProxy::start(rt.port, move |seen| match fails.lock().unwrap().as_deref() {
+            Some(path) if seen.is("POST", path) => Action::Answer(500, ""),
+            _ => Action::Pass,
+        });
+        let bridge = Running::start(&through(&proxy, rt, &queue)).await;
+        bridge.publish(&result("a", "a 1", &json!({}))).await;
+        bridge.until(&queue, 1, 0).await;
+        *failing.lock().unwrap() = Some(format!("/ticket/{}/comment", rt.tickets(&queue).await[0]));
+        bridge.publish(&result("a", "a 2", &json!({}))).await;
+        bridge.paused("unavailable").await;
+        let others = 8;
+        for n in 0..others {
+            bridge.publish(&result(&format!("b {n}"), &format!("b {n}"), &json!({}))).await;
+        }
+        // All but the one, which waits for its time while nothing pauses.
+        bridge.until_with(&queue, 1 + others, 1, 0).await;
+        failing.lock().unwrap().take();
+        bridge.finish(&queue, 2 + others, 0).await;
+        assert_eq!(rt.tickets(&queue).await.len(), 1 + others);
+    });
+}
+
+#[test]
+fn two_processes_open_one_ticket_for_a_new_conversation() {
+    runtime().block_on(async {
+        let rt = shared();
+        let queue = rt.new_queue().await;
+        let mut bridge = Running::start(&usual(rt, &queue, "")).await;
+        let mut other = bridge.beside(&usual(rt, &queue, "")).await;
+        for n in 0..6 {
+            bridge.publish(&result("shared", &format!("shared {n}"), &json!({}))).await;
+            if n == 2 {
+                bridge.end().await;
+            }
+        }
+        other.until(&queue, 6, 0).await;
+        other.end().await;
+        assert_eq!(rt.tickets(&queue).await.len(), 1);
+        other.broker.close().await;
+        bridge.broker.close().await;
     });
 }
 

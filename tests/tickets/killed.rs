@@ -12,7 +12,7 @@ use std::{
 
 use jiff::Timestamp;
 use sprachpost::{
-    broker::{self, Broker, Depth, Exchange, Group, ResultQueue},
+    broker::{self, Broker, Consumers, Depth, Exchange, Group, ResultQueue},
     event::{
         Event,
         envelope::{Received, received_message},
@@ -51,7 +51,7 @@ impl Way {
         let config = format!(
             "understanding.encoder = \"none\"\n[fetch]\nfile_roots = [\"{}\"]\n[[tickets]]\nname = \"main\"\ntype = \"request_tracker\"\nurl = \"{rt_url}\"\n\
              queue = \"{queue}\"\ntoken = {{ file = \"{}\" }}\nconversation_field = \"{CONVERSATION_FIELD}\"\n\
-             pause_first_s = 0.2\npause_s_max = 1.0\nhttp.total_s_max = 20\n",
+             pause_first_s = 0.2\npause_s_max = 1.0\nhttp.total_s_max = 6\n",
             self.folder.path().display(),
             token.display()
         );
@@ -98,7 +98,11 @@ impl Way {
         let (code, log) = tokio::task::block_in_place(|| bridge.wait());
         assert_eq!(code, Some(0), "{log}");
         let broker = self.broker().await;
-        let tickets = ResultQueue { name: "tickets.main".to_owned(), patterns: vec!["processed.#".to_owned()] };
+        let tickets = ResultQueue {
+            name: "tickets.main".to_owned(),
+            patterns: vec!["processed.#".to_owned()],
+            consumers: Consumers::One,
+        };
         for group in [Group::Notes, Group::Named(tickets.group().unwrap())] {
             let depth = broker.depth_of(&group).await.unwrap();
             assert_eq!(depth, Depth { waiting: 0, dead_letters: 0 }, "{group}\n{log}");

@@ -51,11 +51,17 @@ impl Gate {
 
     /// The system works.
     pub fn succeeded(&self) {
-        if let Some(began) = self.with(Pauses::succeeded) {
+        if let Some(began) = self.with(|pauses| pauses.succeeded(Instant::now())) {
             metrics::gauge!("sprachpost_tickets_paused", "connector" => self.name.clone()).set(0.0);
             let paused_s = began.elapsed().as_secs_f64();
             tracing::info!(connector = self.name, paused_s, "the ticketing system works again");
         }
+    }
+
+    /// When it last did.
+    #[must_use]
+    pub fn worked(&self) -> Option<Instant> {
+        self.with(|pauses| pauses.worked)
     }
 
     fn with<T>(&self, act: impl FnOnce(&mut Pauses) -> T) -> T {
@@ -75,6 +81,7 @@ struct Pauses {
     why: Option<&'static str>,
     began: Option<Instant>,
     until: Option<Instant>,
+    worked: Option<Instant>,
 }
 
 /// A pause is up to this part longer, so that processes that failed together do not come back together.
@@ -91,6 +98,7 @@ impl Pauses {
             why: None,
             began: None,
             until: None,
+            worked: None,
         }
     }
 
@@ -120,8 +128,8 @@ impl Pauses {
     }
 
     /// Since when there had been failures, if there had.
-    fn succeeded(&mut self) -> Option<Instant> {
-        (self.failures, self.why, self.until) = (0, None, None);
+    fn succeeded(&mut self, now: Instant) -> Option<Instant> {
+        (self.failures, self.why, self.until, self.worked) = (0, None, None, Some(now));
         self.began.take()
     }
 }
@@ -175,7 +183,8 @@ mod tests {
             now += pause;
             assert_eq!(pauses.left(now), None);
         }
-        assert!(pauses.succeeded().is_some());
+        assert!(pauses.succeeded(now).is_some());
+        assert_eq!(pauses.worked, Some(now));
         assert!(within(pauses.failed(now, &TicketError::Unreachable, None).0, 2));
     }
 
