@@ -183,7 +183,7 @@ fn the_cluster_knows_its_three_nodes() {
 #[test]
 fn the_roles_run_with_the_configuration_that_ships() {
     let compose = compose();
-    for role in ["gateway", "worker"] {
+    for role in ["gateway", "worker", "watch", "bridge"] {
         let service = &compose.services[role];
         assert_eq!(service.command, ["serve", "--config", "/etc/sprachpost.toml", "--roles", role]);
         assert!(service.volumes.contains(&"./deploy/sprachpost.toml:/etc/sprachpost.toml:ro".to_owned()));
