@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rabbitmq-4 soak check models setup release deny
+.PHONY: help demo test test-rabbitmq-4 fuzz soak check models setup release deny
 
 # rustup's programs are found even in a shell that has not read their setting yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -31,7 +31,7 @@ models: release ## Build, then fetch and check the speech models
 demo: models ## Voice notes in, transcripts and suggested replies out: no server needed
 	@scripts/demo $(TARGET)/release/sprachpost
 
-test: ## All tests: real model, real broker, real database, real ticketing system, real ticketing system
+test: ## All tests: real model, real broker, real database, real ticketing system
 	@scripts/setup build broker ledger tickets
 	$(step) "Building the tests (the first time takes some minutes)"
 	@cargo test --locked --no-run
@@ -47,6 +47,12 @@ test-rabbitmq-4: ## What depends on RabbitMQ, on RabbitMQ 4 (unpacked beside the
 	$(step) "Testing on RabbitMQ 4"
 	@SPRACHPOST_RABBITMQ=$$(scripts/rabbitmq-4 $(RABBITMQ_4)) cargo test --locked --test suite -- \
 	    broker:: lanes:: dead_letters:: told:: chaos::cluster chaos::poison chaos::faults chaos::shutdown
+
+FUZZ_CASES ?= 200000
+fuzz: ## What platforms send, broken in FUZZ_CASES ways (200000): does any channel panic, grow or take long?
+	@scripts/setup build
+	$(step) "Breaking bodies in $(FUZZ_CASES) ways"
+	@PROPTEST_CASES=$(FUZZ_CASES) cargo test --locked --test suite platforms::mutated -- --nocapture
 
 SOAK_S ?= 180
 soak: ## Notes and failures for SOAK_S seconds (180) on both queues: do memory, descriptors, threads stay?
