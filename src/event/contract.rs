@@ -163,6 +163,15 @@ pub fn asyncapi() -> Value {
                 "Notes that were given up on, as they came, with the reason in headers.",
             ),
             "crashed": queue_channel(topology::CRASHED_QUEUE, "Notes that took their workers down, until one is answered."),
+            "ownQueue": own_queue_channel(
+                "sprachpost.{name}",
+                "What a role must not miss, or a channel takes off another system's exchange. It collects also while \
+                 nobody takes; one process at a time is given a connector's.",
+            ),
+            "ownDeadLetters": own_queue_channel(
+                "sprachpost.{name}.dead-letters",
+                "What was given up on there, as it came, with the reason in headers.",
+            ),
             "unroutedResults": queue_channel(topology::UNROUTED_RESULTS, "Results that nobody has bound, for a while."),
         },
         "operations": {
@@ -211,6 +220,18 @@ fn queue_channel(queue: &str, description: &str) -> Value {
         "bindings": {"amqp": {"is": "queue", "bindingVersion": "0.3.0",
             "queue": {"name": queue, "durable": true, "exclusive": false, "autoDelete": false}}},
         "x-queue-arguments": arguments
+    })
+}
+
+/// Queues that there are as many of as roles and channels want.
+fn own_queue_channel(address: &str, description: &str) -> Value {
+    json!({
+        "address": address,
+        "description": description,
+        "parameters": {"name": {"description":
+            "`watch`, `intake`, `tickets.<name>` of each of [[tickets]], `channels.<name>` of a channel that is a producer"}},
+        "bindings": {"amqp": {"is": "queue", "bindingVersion": "0.3.0",
+            "queue": {"durable": true, "exclusive": false, "autoDelete": false}}}
     })
 }
 
