@@ -1,4 +1,4 @@
-//! Every command in the README is run here, as it stands there.
+//! Every command in the documentation is run here, as it stands there.
 
 use std::{fs, os::unix::fs::symlink, path::Path, process::Command};
 
@@ -6,6 +6,12 @@ use crate::support::{program, rabbitmq};
 
 /// The address in the README, replaced by that of a broker of the tests' own.
 const BROKER_IN_README: &str = "amqp://guest:guest@127.0.0.1:5672";
+
+/// All pages that are written for people who use the program.
+fn pages() -> Vec<String> {
+    let read = |path: &str| fs::read_to_string(Path::new(program::ROOT).join(path)).unwrap();
+    ["README.md", "docs/channels.md", "docs/tickets.md"].map(read).to_vec()
+}
 
 /// The `console` blocks: the lines that a reader types.
 fn blocks(text: &str) -> Vec<Vec<&str>> {
@@ -23,10 +29,10 @@ fn stand_in_for_the_repository(folder: &Path) {
 }
 
 #[test]
-fn every_command_of_the_readme_works() {
-    let readme = fs::read_to_string(Path::new(program::ROOT).join("README.md")).unwrap();
-    let blocks = blocks(&readme);
-    assert!(blocks.len() >= 6, "the README's commands stand in blocks marked `console`");
+fn every_command_of_the_documentation_works() {
+    let pages = pages();
+    let blocks: Vec<_> = pages.iter().flat_map(|page| blocks(page)).collect();
+    assert!(blocks.len() >= 7, "commands stand in blocks marked `console`");
     for lines in blocks {
         let folder = tempfile::tempdir().unwrap();
         stand_in_for_the_repository(folder.path());
@@ -61,10 +67,14 @@ fn the_two_commands_of_the_readme_are_what_ci_runs() {
 }
 
 #[test]
-fn the_configuration_in_the_readme_is_a_valid_one() {
-    let readme = fs::read_to_string(Path::new(program::ROOT).join("README.md")).unwrap();
-    let blocks: Vec<&str> = readme.split("```toml\n").skip(1).map(|rest| rest.split("```").next().unwrap()).collect();
-    assert!(blocks.len() >= 2, "the README shows settings in blocks marked `toml`");
+fn the_configuration_in_the_documentation_is_a_valid_one() {
+    let pages = pages();
+    let blocks: Vec<&str> = pages
+        .iter()
+        .flat_map(|page| page.split("```toml\n").skip(1))
+        .map(|rest| rest.split("```").next().unwrap())
+        .collect();
+    assert!(blocks.len() >= 6, "settings stand in blocks marked `toml`");
     for toml in blocks {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("sprachpost.toml");
