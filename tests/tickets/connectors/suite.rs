@@ -18,117 +18,64 @@ macro_rules! on {
     };
 }
 
-on! { zammad, crate::tickets::connectors::zammad::Zammad:
-    a_note_arrives_with_all_its_parts
-    a_note_delivered_again_is_written_once
-    an_answer_that_is_lost_after_the_write_is_no_second_note
-    an_answer_that_is_lost_after_opening_is_no_second_ticket
-    a_note_goes_to_the_ticket_that_it_names
-    a_ticket_that_does_not_exist_leads_to_the_conversations_own
-    a_note_without_a_conversation_has_a_ticket_of_its_own
-    a_closed_ticket_is_followed_by_a_new_one
+/// Whatever results are written into.
+macro_rules! on_receiver {
+    ($module:ident, $system:ty: $($more:ident)*) => {
+        on! { $module, $system:
+            a_note_arrives_with_all_its_parts
+            a_note_delivered_again_is_written_once
+            an_answer_that_is_lost_after_the_write_is_no_second_note
+            the_limit_on_requests_is_kept
+            a_storm_of_errors_ends_in_one_note
+            a_system_that_says_nothing_is_given_up_waiting_for
+            a_file_that_is_too_large_is_told_apart
+            what_customers_say_is_text_and_nothing_else
+            a_megabyte_of_speech_arrives_as_far_as_it_fits
+            a_good_set_up_has_no_faults
+            $($more)*
+        }
+    };
+}
+
+/// A receiver with tickets that can be looked at, closed and missing.
+macro_rules! on_ticketing_system {
+    ($module:ident, $system:ty: $($more:ident)*) => {
+        on_receiver! { $module, $system:
+            an_answer_that_is_lost_after_opening_is_no_second_ticket
+            a_note_goes_to_the_ticket_that_it_names
+            a_ticket_that_does_not_exist_leads_to_the_conversations_own
+            a_note_without_a_conversation_has_a_ticket_of_its_own
+            a_closed_ticket_is_followed_by_a_new_one
+            a_reminder_is_set_once
+            a_ticket_that_is_gone_is_said_to_be
+            wrong_credentials_are_told_from_missing_rights
+            what_does_not_exist_is_found_before_the_first_note
+            a_team_that_does_not_exist_is_no_fault_of_the_note
+            $($more)*
+        }
+    };
+}
+
+on_ticketing_system! { zammad, crate::tickets::connectors::zammad::Zammad:
     a_closed_ticket_is_opened_again_where_that_is_wanted
-    a_reminder_is_set_once
-    a_ticket_that_is_gone_is_said_to_be
-    wrong_credentials_are_told_from_missing_rights
-    the_limit_on_requests_is_kept
     too_many_requests_are_answered_with_a_pause
-    a_storm_of_errors_ends_in_one_note
-    a_system_that_says_nothing_is_given_up_waiting_for
-    a_file_that_is_too_large_is_told_apart
-    what_customers_say_is_text_and_nothing_else
-    a_megabyte_of_speech_arrives_as_far_as_it_fits
-    a_good_set_up_has_no_faults
-    what_does_not_exist_is_found_before_the_first_note
-    a_team_that_does_not_exist_is_no_fault_of_the_note
 }
 
-on! { chatwoot, crate::tickets::connectors::chatwoot::Chatwoot:
-    a_note_arrives_with_all_its_parts
-    a_note_delivered_again_is_written_once
-    an_answer_that_is_lost_after_the_write_is_no_second_note
-    an_answer_that_is_lost_after_opening_is_no_second_ticket
-    a_note_goes_to_the_ticket_that_it_names
-    a_ticket_that_does_not_exist_leads_to_the_conversations_own
-    a_note_without_a_conversation_has_a_ticket_of_its_own
-    a_closed_ticket_is_followed_by_a_new_one
+on_ticketing_system! { chatwoot, crate::tickets::connectors::chatwoot::Chatwoot:
     a_closed_ticket_is_opened_again_where_that_is_wanted
-    a_reminder_is_set_once
-    a_ticket_that_is_gone_is_said_to_be
-    wrong_credentials_are_told_from_missing_rights
-    the_limit_on_requests_is_kept
-    a_storm_of_errors_ends_in_one_note
-    a_system_that_says_nothing_is_given_up_waiting_for
-    a_file_that_is_too_large_is_told_apart
-    what_customers_say_is_text_and_nothing_else
-    a_megabyte_of_speech_arrives_as_far_as_it_fits
-    a_good_set_up_has_no_faults
-    what_does_not_exist_is_found_before_the_first_note
-    a_team_that_does_not_exist_is_no_fault_of_the_note
 }
 
-on! { zendesk, crate::tickets::connectors::zendesk::Zendesk:
-    a_note_arrives_with_all_its_parts
-    a_note_delivered_again_is_written_once
-    an_answer_that_is_lost_after_the_write_is_no_second_note
-    an_answer_that_is_lost_after_opening_is_no_second_ticket
-    a_note_goes_to_the_ticket_that_it_names
-    a_ticket_that_does_not_exist_leads_to_the_conversations_own
-    a_note_without_a_conversation_has_a_ticket_of_its_own
-    a_closed_ticket_is_followed_by_a_new_one
-    a_reminder_is_set_once
-    a_ticket_that_is_gone_is_said_to_be
-    wrong_credentials_are_told_from_missing_rights
-    the_limit_on_requests_is_kept
+on_ticketing_system! { zendesk, crate::tickets::connectors::zendesk::Zendesk:
     too_many_requests_are_answered_with_a_pause
-    a_storm_of_errors_ends_in_one_note
-    a_system_that_says_nothing_is_given_up_waiting_for
-    a_file_that_is_too_large_is_told_apart
-    what_customers_say_is_text_and_nothing_else
-    a_megabyte_of_speech_arrives_as_far_as_it_fits
-    a_good_set_up_has_no_faults
-    what_does_not_exist_is_found_before_the_first_note
-    a_team_that_does_not_exist_is_no_fault_of_the_note
 }
 
-on! { freshdesk, crate::tickets::connectors::freshdesk::Freshdesk:
-    a_note_arrives_with_all_its_parts
-    a_note_delivered_again_is_written_once
-    an_answer_that_is_lost_after_the_write_is_no_second_note
-    an_answer_that_is_lost_after_opening_is_no_second_ticket
-    a_note_goes_to_the_ticket_that_it_names
-    a_ticket_that_does_not_exist_leads_to_the_conversations_own
-    a_note_without_a_conversation_has_a_ticket_of_its_own
-    a_closed_ticket_is_followed_by_a_new_one
+on_ticketing_system! { freshdesk, crate::tickets::connectors::freshdesk::Freshdesk:
     a_closed_ticket_is_opened_again_where_that_is_wanted
-    a_reminder_is_set_once
-    a_ticket_that_is_gone_is_said_to_be
-    wrong_credentials_are_told_from_missing_rights
-    the_limit_on_requests_is_kept
     too_many_requests_are_answered_with_a_pause
-    a_storm_of_errors_ends_in_one_note
-    a_system_that_says_nothing_is_given_up_waiting_for
-    a_file_that_is_too_large_is_told_apart
-    what_customers_say_is_text_and_nothing_else
-    a_megabyte_of_speech_arrives_as_far_as_it_fits
-    a_good_set_up_has_no_faults
-    what_does_not_exist_is_found_before_the_first_note
-    a_team_that_does_not_exist_is_no_fault_of_the_note
 }
 
-// A receiver of webhooks has no tickets that could be looked at, closed or missing.
-on! { webhook, crate::tickets::connectors::webhook::Webhook:
-    a_note_arrives_with_all_its_parts
-    a_note_delivered_again_is_written_once
-    an_answer_that_is_lost_after_the_write_is_no_second_note
-    the_limit_on_requests_is_kept
+on_receiver! { webhook, crate::tickets::connectors::webhook::Webhook:
     too_many_requests_are_answered_with_a_pause
-    a_storm_of_errors_ends_in_one_note
-    a_system_that_says_nothing_is_given_up_waiting_for
-    a_file_that_is_too_large_is_told_apart
-    what_customers_say_is_text_and_nothing_else
-    a_megabyte_of_speech_arrives_as_far_as_it_fits
-    a_good_set_up_has_no_faults
 }
 
 /// What keeps placeholders apart is not seen, and neither is how a text ends.
