@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rabbitmq-4 fuzz soak check models setup release deny
+.PHONY: help demo test test-rabbitmq-4 test-znuny fuzz soak check models setup release deny
 
 # rustup's programs are found even in a shell that has not read their setting yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -11,6 +11,7 @@ export PATH := $(PATH):$(HOME)/.cargo/bin
 TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Where builds lie; nothing of it has to be kept.
 RABBITMQ_4 := $(TARGET)/rabbitmq-4
+ZNUNY := $(TARGET)/znuny
 step = @printf '\033[1m==>\033[0m %s\n'
 
 help: ## Say what there is to make
@@ -47,6 +48,16 @@ test-rabbitmq-4: ## What depends on RabbitMQ, on RabbitMQ 4 (unpacked beside the
 	$(step) "Testing on RabbitMQ 4"
 	@SPRACHPOST_RABBITMQ=$$(scripts/rabbitmq-4 $(RABBITMQ_4)) cargo test --locked --test suite -- \
 	    broker:: lanes:: dead_letters:: told:: chaos::cluster chaos::poison chaos::faults chaos::shutdown
+
+test-znuny: ## What depends on Znuny, on a real one (unpacked, not installed; its modules of Perl and Apache are)
+	@scripts/setup build broker znuny
+	$(step) "Unpacking Znuny"
+	@scripts/znuny $(ZNUNY) >/dev/null
+	$(step) "Building, then fetching what is missing of the models"
+	@cargo test --locked --no-run
+	@$(TARGET)/debug/sprachpost models pull
+	$(step) "Testing on Znuny"
+	@SPRACHPOST_ZNUNY=$$(scripts/znuny $(ZNUNY)) cargo test --locked --test suite -- --ignored znuny
 
 FUZZ_CASES ?= 200000
 fuzz: ## What platforms send, broken in FUZZ_CASES ways (200000): does any channel panic, grow or take long?

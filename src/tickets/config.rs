@@ -17,6 +17,7 @@ use super::{
     webhook::{self, Webhook},
     zammad::{self, Zammad},
     zendesk::{self, Zendesk},
+    znuny::{self, Znuny},
 };
 use crate::{
     config::{Secret, SecretError},
@@ -70,8 +71,8 @@ pub struct Config {
     #[serde(default)]
     pub tags_if_escalated: Vec<String>,
     /// Whether a follow-up becomes a reminder in the system. Where it is not set: yes, unless a ticket with a reminder
-    /// is hidden from agents until then (Chatwoot's snoozed conversations, Zammad's pending tickets), as they have not
-    /// read the note yet.
+    /// is hidden from agents until then, who have not read the note yet (Chatwoot's snoozed conversations, pending
+    /// tickets of Zammad and Znuny).
     #[serde(default)]
     pub reminders: Option<bool>,
     /// How many notes are written at a time.
@@ -109,6 +110,7 @@ impl Config {
             Vendor::Chatwoot(own) => Arc::new(Chatwoot::new(own, self, accounts)?),
             Vendor::Zendesk(own) => Arc::new(Zendesk::new(own, self, accounts)?),
             Vendor::Freshdesk(own) => Arc::new(Freshdesk::new(own, self, accounts)?),
+            Vendor::Znuny(own) => Arc::new(Znuny::open(own, self, accounts)?),
             Vendor::Webhook(own) => Arc::new(Webhook::new(own, self, accounts)?),
         })
     }
@@ -152,6 +154,7 @@ pub enum Vendor {
     Chatwoot(chatwoot::Config),
     Zendesk(zendesk::Config),
     Freshdesk(freshdesk::Config),
+    Znuny(znuny::Config),
     Webhook(webhook::Config),
 }
 
@@ -160,7 +163,7 @@ impl Vendor {
     #[must_use]
     pub fn reminder_hides_ticket(&self) -> bool {
         match self {
-            Self::Zammad(_) | Self::Chatwoot(_) => true,
+            Self::Zammad(_) | Self::Znuny(_) | Self::Chatwoot(_) => true,
             Self::RequestTracker(_) | Self::Zendesk(_) | Self::Freshdesk(_) | Self::Webhook(_) => false,
         }
     }
@@ -174,6 +177,7 @@ impl Vendor {
             Self::Chatwoot(own) => vec![&own.token],
             Self::Zendesk(own) => vec![&own.token],
             Self::Freshdesk(own) => vec![&own.api_key],
+            Self::Znuny(own) => vec![&own.password],
             Self::Webhook(own) => [&own.secret].into_iter().chain(&own.previous_secret).collect(),
         }
     }

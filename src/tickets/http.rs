@@ -183,6 +183,16 @@ impl Request<'_> {
         self
     }
 
+    /// The same for a value that is never shown.
+    #[must_use]
+    pub fn secret_header(mut self, name: HeaderName, value: &SecretString) -> Self {
+        if let Ok(mut value) = HeaderValue::from_str(value.expose_secret()) {
+            value.set_sensitive(true);
+            self.headers.insert(name, value);
+        }
+        self
+    }
+
     #[must_use]
     pub fn body(self, content_type: &str, bytes: impl Into<Bytes>) -> Self {
         let bytes = bytes.into();

@@ -20,6 +20,7 @@ pub mod freshdesk;
 pub mod webhook;
 pub mod zammad;
 pub mod zendesk;
+pub mod znuny;
 
 // What vendors have in common.
 mod account;

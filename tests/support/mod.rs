@@ -14,10 +14,12 @@ pub mod rabbitmq;
 pub mod random;
 pub mod request_tracker;
 pub mod stages;
+pub mod ticketing;
 pub mod tickets;
 pub mod voices;
 pub mod wer;
 pub mod worker;
+pub mod znuny;
 
 use std::sync::LazyLock;
 

@@ -15,11 +15,15 @@ use std::{
     time::{Duration, Instant},
 };
 
+use async_trait::async_trait;
 use base64::{Engine, engine::general_purpose::STANDARD as BASE64};
 use reqwest::Method;
 use serde_json::{Value, json};
 
-use super::guarded::Guarded;
+use super::{
+    guarded::Guarded,
+    ticketing::{Note, RealSystem},
+};
 
 const SERVER: &str = "/usr/share/request-tracker5/libexec/rt-server";
 const SET_UP_DATABASE: &str = "/usr/sbin/rt-setup-database-5";
@@ -60,7 +64,7 @@ sub token_of {
 /// An RT. Everything of it is gone when the tests end.
 pub struct Server {
     folder: PathBuf,
-    pub port: u16,
+    port: u16,
     tokens: Vec<(String, String)>,
     // Removes the folder after its end.
     _process: Guarded,
@@ -122,10 +126,6 @@ impl Server {
         fs::read_to_string(self.folder.join("server.log")).unwrap_or_default()
     }
 
-    pub fn url(&self) -> String {
-        format!("http://127.0.0.1:{}", self.port)
-    }
-
     /// A file with the token of a user: `voicebot` has every right, `mute` may not comment (which takes either of two rights), `blind` not see comments,
     /// `fixed` not change tickets.
     pub fn token_file(&self, user: &str) -> PathBuf {
@@ -136,14 +136,6 @@ impl Server {
 
     fn token(&self, user: &str) -> &str {
         &self.tokens.iter().find(|(name, _)| name == user).expect("a user of the tests").1
-    }
-
-    /// Makes a queue that nobody else uses.
-    pub async fn new_queue(&self) -> String {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("Voice {}", COUNT.fetch_add(1, Ordering::Relaxed));
-        self.ask(Method::POST, "queue", Some(json!({ "Name": name, "Lifecycle": "default" }))).await;
-        name
     }
 
     /// Asks as an administrator, and expects that it succeeds. With a token: a password takes RT a third of a second.
@@ -165,13 +157,6 @@ impl Server {
         serde_json::from_str(&text).unwrap_or_default()
     }
 
-    /// Ids of all tickets of a queue, reminders left out, the oldest first.
-    pub async fn tickets(&self, queue: &str) -> Vec<String> {
-        let path = format!("tickets?query=Queue%3D'{}'&orderby=id&per_page=100", queue.replace(' ', "%20"));
-        let found = self.ask(Method::GET, &path, None).await;
-        found["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
-    }
-
     pub async fn ticket(&self, id: &str) -> Value {
         self.ask(Method::GET, &format!("ticket/{id}"), None).await
     }
@@ -182,18 +167,42 @@ impl Server {
         let kinds = history["items"].as_array().unwrap().iter().map(|item| item["Type"].as_str().unwrap());
         kinds.filter(|own| kind.is_empty() || *own == kind).count()
     }
+}
 
-    /// All comments of a ticket.
-    pub async fn comments(&self, id: &str) -> Vec<Comment> {
+#[async_trait]
+impl RealSystem for Server {
+    fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn own_keys(&self, url: &str, queue: &str) -> String {
+        own_keys(url, &self.token_file("voicebot"), queue)
+    }
+
+    async fn new_queue(&self) -> String {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("Voice {}", COUNT.fetch_add(1, Ordering::Relaxed));
+        self.ask(Method::POST, "queue", Some(json!({ "Name": name, "Lifecycle": "default" }))).await;
+        name
+    }
+
+    /// Without reminders.
+    async fn tickets(&self, queue: &str) -> Vec<String> {
+        let path = format!("tickets?query=Queue%3D'{}'&orderby=id&per_page=100", queue.replace(' ', "%20"));
+        let found = self.ask(Method::GET, &path, None).await;
+        found["items"].as_array().unwrap().iter().map(|item| item["id"].as_str().unwrap().to_owned()).collect()
+    }
+
+    async fn notes(&self, id: &str) -> Vec<Note> {
         let history = self.ask(Method::GET, &format!("ticket/{id}/history?fields=Type&per_page=100"), None).await;
         let mut comments = vec![];
         for item in history["items"].as_array().unwrap().iter().filter(|item| item["Type"] == "Comment") {
             let transaction = item["id"].as_str().unwrap();
             let parts = self.ask(Method::GET, &format!("transaction/{transaction}/attachments"), None).await;
-            let mut comment = Comment::default();
+            let mut comment = Note::default();
             for part in parts["items"].as_array().unwrap() {
                 let part = self.ask(Method::GET, &format!("attachment/{}", part["id"].as_str().unwrap()), None).await;
-                comment.add(&part);
+                add(&mut comment, &part);
             }
             comments.push(comment);
         }
@@ -201,29 +210,29 @@ impl Server {
     }
 }
 
-/// What an agent sees of a comment.
-#[derive(Debug, Default)]
-pub struct Comment {
-    pub text: String,
-    /// File name, type and bytes.
-    pub files: Vec<(String, String, Vec<u8>)>,
+/// What `[[tickets]]` says of an RT.
+pub fn own_keys(url: &str, token: &Path, queue: &str) -> String {
+    format!(
+        "type = \"request_tracker\"\nurl = \"{url}\"\nqueue = \"{queue}\"\ntoken = {{ file = \"{}\" }}\n\
+         conversation_field = \"{CONVERSATION_FIELD}\"\ntags_field = \"{TAGS_FIELD}\"\n",
+        token.display()
+    )
 }
 
-impl Comment {
-    fn add(&mut self, part: &Value) {
-        let (name, kind) = (part["Filename"].as_str().unwrap_or_default(), part["ContentType"].as_str().unwrap());
-        // The envelope of a comment with parts has no content of its own.
-        if kind.starts_with("multipart/") {
-            return;
-        }
-        // RT breaks the base64 into lines.
-        let content: String = part["Content"].as_str().unwrap_or_default().split_whitespace().collect();
-        let bytes = BASE64.decode(content).unwrap();
-        if name.is_empty() {
-            self.text = String::from_utf8(bytes).unwrap();
-        } else {
-            self.files.push((name.to_owned(), kind.to_owned(), bytes));
-        }
+/// Adds a part of a comment.
+fn add(note: &mut Note, part: &Value) {
+    let (name, kind) = (part["Filename"].as_str().unwrap_or_default(), part["ContentType"].as_str().unwrap());
+    // The envelope of a comment with parts has no content of its own.
+    if kind.starts_with("multipart/") {
+        return;
+    }
+    // RT breaks the base64 into lines.
+    let content: String = part["Content"].as_str().unwrap_or_default().split_whitespace().collect();
+    let bytes = BASE64.decode(content).unwrap();
+    if name.is_empty() {
+        note.text = String::from_utf8(bytes).unwrap();
+    } else {
+        note.files.push((name.to_owned(), kind.to_owned(), bytes));
     }
 }
 

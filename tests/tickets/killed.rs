@@ -1,8 +1,9 @@
 //! The whole way, with processes that die on it: a note goes from RabbitMQ through a real worker with the real model and
-//! the bridge into a real Request Tracker, and is there exactly once.
+//! the bridge into a real ticketing system, and is there exactly once. What is public here is done on any system; the tests
+//! do it on Request Tracker.
 
 use std::{
-    path::{Path, PathBuf},
+    path::PathBuf,
     sync::{
         Arc,
         atomic::{AtomicBool, AtomicUsize, Ordering},
@@ -26,8 +27,9 @@ use crate::support::{
     http_proxy::{Action, HttpProxy, Seen},
     program::{self, Server},
     rabbitmq,
-    request_tracker::{self, CONVERSATION_FIELD},
+    request_tracker::{self, own_keys},
     runtime,
+    ticketing::{RealSystem, assert_one_note},
 };
 
 /// A RabbitMQ of its own, and a folder that all processes share.
@@ -47,13 +49,11 @@ impl Way {
     }
 
     /// What processes are told that start from now on. The sentence encoder has no part in this, and takes its time.
-    fn configure(&self, rt_url: &str, token: &Path, queue: &str) {
+    fn configure(&self, own_keys: &str) {
         let config = format!(
-            "understanding.encoder = \"none\"\n[fetch]\nfile_roots = [\"{}\"]\n[[tickets]]\nname = \"main\"\ntype = \"request_tracker\"\nurl = \"{rt_url}\"\n\
-             queue = \"{queue}\"\ntoken = {{ file = \"{}\" }}\nconversation_field = \"{CONVERSATION_FIELD}\"\n\
-             pause_first_s = 0.2\npause_s_max = 1.0\nhttp.total_s_max = 6\n",
+            "understanding.encoder = \"none\"\n[fetch]\nfile_roots = [\"{}\"]\n[[tickets]]\nname = \"main\"\n{own_keys}\
+             pause_first_s = 0.2\npause_s_max = 1.0\nhttp.total_s_max = 8\n",
             self.folder.path().display(),
-            token.display()
         );
         std::fs::write(self.folder.path().join("sprachpost.toml"), config).unwrap();
     }
@@ -111,25 +111,13 @@ impl Way {
     }
 }
 
-/// What an agent finds: one ticket with one comment, the note's words in it, and its recording byte for byte.
-async fn assert_one_note(rt: &request_tracker::Server, queue: &str, clip: &Path, when: &str) {
-    let tickets = rt.tickets(queue).await;
-    assert_eq!(tickets.len(), 1, "{when}");
-    let comments = rt.comments(&tickets[0]).await;
-    assert_eq!(comments.len(), 1, "{when}");
-    assert!(comments[0].text.contains("GESAGT WURDE"), "{when}: {}", comments[0].text);
-    let (_, kind, bytes) = &comments[0].files[0];
-    assert_eq!(kind, "audio/ogg", "{when}");
-    assert!(*bytes == std::fs::read(clip).unwrap(), "{when}: the recording is another one");
-}
-
 #[test]
 fn a_note_reaches_the_ticket_with_its_recording_byte_for_byte() {
     let (rt, vhost) = (request_tracker::shared(), rabbitmq::shared().new_vhost());
     runtime().block_on(async {
         let queue = rt.new_queue().await;
         let way = Way::new(&vhost);
-        way.configure(&rt.url(), &rt.token_file("voicebot"), &queue);
+        way.configure(&rt.own_keys(&rt.url(), &queue));
         let worker_and_bridge = tokio::task::block_in_place(|| way.process("worker,bridge"));
         way.submit("the whole way").await;
         way.finish(worker_and_bridge).await;
@@ -143,7 +131,7 @@ fn a_bridge_whose_credentials_are_wrong_is_not_ready_and_says_why_once() {
     let way = Way::new(&vhost);
     let wrong = way.folder.path().join("token");
     std::fs::write(&wrong, "1-14-0123456789abcdef").unwrap();
-    way.configure(&rt.url(), &wrong, "Voice");
+    way.configure(&own_keys(&rt.url(), &wrong, "Voice"));
     let mut bridge = way.process("bridge");
     runtime().block_on(async {
         let broker = way.broker().await;
@@ -163,11 +151,10 @@ fn a_bridge_whose_credentials_are_wrong_is_not_ready_and_says_why_once() {
 }
 
 /// Whether a request is the one at which the bridge is killed.
-type IsStep = fn(&Seen) -> bool;
+pub type IsStep = fn(&Seen) -> bool;
 
 #[test]
 fn a_bridge_killed_at_any_step_leaves_exactly_one_note() {
-    // Each step is one request: killed before the system sees it, and after the system did what it asks for.
     let steps: [(&str, IsStep); 5] = [
         ("looking for the ticket", |seen| seen.is("GET", "/tickets?query=%27CF")),
         ("opening the ticket", |seen| seen.method == "POST" && seen.path.ends_with("/ticket")),
@@ -175,22 +162,28 @@ fn a_bridge_killed_at_any_step_leaves_exactly_one_note() {
         ("writing the note", |seen| seen.is("POST", "/comment")),
         ("looking at the note", |seen| seen.is("GET", "/transaction/")),
     ];
-    let (rt, vhost) = (request_tracker::shared(), rabbitmq::shared().new_vhost());
+    // The bridge also looks around when it starts, before it has a note: for tickets of its queue.
+    killed_at(request_tracker::shared(), &steps, |seen| seen.path.contains("CF"));
+}
+
+/// Each step is one request: killed before the system sees it, and after the system did what it asks for. `is_first`
+/// tells a request for a note from those that a bridge makes when it starts.
+pub fn killed_at(system: &'static dyn RealSystem, steps: &[(&str, IsStep)], is_first: IsStep) {
+    let vhost = rabbitmq::shared().new_vhost();
     let way = Way::new(&vhost);
-    way.configure(&rt.url(), &rt.token_file("voicebot"), "of nobody");
+    way.configure(&system.own_keys(&system.url(), "of nobody"));
     // Its results wait while no bridge runs.
     let _worker = way.process("worker");
-    for (step, is_step) in steps {
+    for (step, is_step) in steps.iter().copied() {
         for after in [false, true] {
             let when = format!("{step}, {}", if after { "after" } else { "before" });
-            let queue = runtime().block_on(rt.new_queue());
+            let queue = runtime().block_on(system.new_queue());
             let (armed, reached) = (Arc::new(AtomicBool::new(true)), Arc::new(AtomicUsize::new(0)));
-            let proxy = HttpProxy::start(rt.port, {
+            let proxy = HttpProxy::start(system.port(), {
                 let (armed, reached) = (Arc::clone(&armed), Arc::clone(&reached));
-                // The bridge also looks around when it starts, before it has a note: for tickets of its queue.
                 let writing = AtomicBool::new(false);
                 move |seen| {
-                    writing.fetch_or(seen.path.contains("CF"), Ordering::SeqCst);
+                    writing.fetch_or(is_first(seen), Ordering::SeqCst);
                     if !armed.load(Ordering::SeqCst) || !writing.load(Ordering::SeqCst) || !is_step(seen) {
                         return Action::Pass;
                     }
@@ -198,7 +191,7 @@ fn a_bridge_killed_at_any_step_leaves_exactly_one_note() {
                     if after { Action::LoseAnswer(PATIENCE) } else { Action::Stall(PATIENCE) }
                 }
             });
-            way.configure(&proxy.url(), &rt.token_file("voicebot"), &queue);
+            way.configure(&system.own_keys(&proxy.url(), &queue));
             let bridge = way.process("bridge");
             runtime().block_on(way.submit(&when));
             let deadline = Instant::now() + PATIENCE;
@@ -215,7 +208,7 @@ fn a_bridge_killed_at_any_step_leaves_exactly_one_note() {
             let bridge = way.process("bridge");
             runtime().block_on(async {
                 way.finish(bridge).await;
-                assert_one_note(rt, &queue, &way.clip, &when).await;
+                assert_one_note(system, &queue, &way.clip, &when).await;
             });
         }
     }

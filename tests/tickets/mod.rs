@@ -4,6 +4,7 @@ mod bridge;
 mod connectors;
 mod killed;
 mod request_tracker;
+mod znuny;
 
 use std::{path::Path, sync::Arc, time::Duration};
 
@@ -14,7 +15,7 @@ use sprachpost::{
     tickets::{Config, TicketConnector, TicketEntry, entry::Playback, limiter::Accounts},
 };
 
-use crate::support::request_tracker::{CONVERSATION_FIELD, Server, TAGS_FIELD};
+use crate::support::{request_tracker::own_keys, ticketing::RealSystem};
 
 /// Longest wait for something that takes some seconds on a machine that has nothing else to do.
 pub const PATIENCE: Duration = Duration::from_mins(3);
@@ -41,20 +42,19 @@ pub fn result(conversation: &str, message_id: &str, changes: &Value) -> Processe
     serde_json::from_value(result).unwrap()
 }
 
-/// What `[[tickets]]` says, with `more` beside it.
+/// What `[[tickets]]` says of a system, with `more` beside its own keys.
+pub fn config_with(own_keys: &str, more: &str) -> Config {
+    toml::from_str(&format!("name = \"main\"\n{own_keys}pause_first_s = 0.2\npause_s_max = 1.0\n{more}")).unwrap()
+}
+
+/// The same for Request Tracker.
 pub fn config(url: &str, token_file: &Path, queue: &str, more: &str) -> Config {
-    let text = format!(
-        "name = \"main\"\ntype = \"request_tracker\"\nurl = \"{url}\"\nqueue = \"{queue}\"\n\
-         token = {{ file = \"{}\" }}\nconversation_field = \"{CONVERSATION_FIELD}\"\ntags_field = \"{TAGS_FIELD}\"\n\
-         pause_first_s = 0.2\npause_s_max = 1.0\n{more}",
-        token_file.display()
-    );
-    toml::from_str(&text).unwrap()
+    config_with(&own_keys(url, token_file, queue), more)
 }
 
 /// The user with every right, in this queue.
-pub fn usual(rt: &Server, queue: &str, more: &str) -> Config {
-    config(&rt.url(), &rt.token_file("voicebot"), queue, more)
+pub fn usual(system: &dyn RealSystem, queue: &str, more: &str) -> Config {
+    config_with(&system.own_keys(&system.url(), queue), more)
 }
 
 pub fn open(config: &Config) -> Arc<dyn TicketConnector> {

@@ -15,6 +15,7 @@ use crate::support::{
     program,
     request_tracker::{CONVERSATION_FIELD, TAGS_FIELD, shared},
     runtime,
+    ticketing::RealSystem,
 };
 
 async fn write(connector: &Arc<dyn TicketConnector>, entry: &TicketEntry) -> Result<Written, TicketError> {
@@ -54,7 +55,7 @@ fn a_note_is_written_once_and_its_audio_arrives_byte_for_byte() {
         assert_eq!(write(&open(&config), &entry).await, Ok(Written::Before));
 
         assert_eq!(rt.tickets(&queue).await, std::slice::from_ref(&ticket));
-        let comments = rt.comments(&ticket).await;
+        let comments = rt.notes(&ticket).await;
         assert_eq!(comments.len(), 1);
         assert_eq!(comments[0].text.trim_end(), entry.text.expose().trim_end());
         let (name, kind, bytes) = &comments[0].files[0];
@@ -87,7 +88,7 @@ fn notes_of_a_conversation_share_a_ticket_with_or_without_a_field_for_it() {
             assert_eq!(tickets[0], tickets[3]);
             assert_ne!(tickets[0], tickets[2]);
             assert_eq!(rt.tickets(&queue).await.len(), 2);
-            assert_eq!(rt.comments(&tickets[0]).await.len(), 3);
+            assert_eq!(rt.notes(&tickets[0]).await.len(), 3);
         }
     });
 }
@@ -162,7 +163,7 @@ fn a_team_may_be_an_owner_and_what_cannot_be_set_does_not_hold_up_the_note() {
             panic!("it says what could not be set");
         };
         assert!(what.contains("Owner"), "{what}");
-        assert_eq!(rt.comments(ticket.as_str()).await.len(), 1);
+        assert_eq!(rt.notes(ticket.as_str()).await.len(), 1);
     });
 }
 
@@ -238,7 +239,7 @@ fn who_cannot_see_comments_is_stopped_before_writing_twice() {
             };
             assert!(what.contains("ShowTicketComments"), "{what}");
         }
-        assert_eq!(rt.comments(&ticket).await.len(), 1);
+        assert_eq!(rt.notes(&ticket).await.len(), 1);
     });
 }
 
@@ -260,7 +261,7 @@ fn an_agent_who_changes_the_ticket_at_the_same_time_loses_nothing() {
         let moved = usual(rt, &queue, &format!("[team_by_route]\ntechnik = \"{team}\"\n"));
         // Between what the connector read and what it writes, an agent raises the priority.
         let proxy = HttpProxy::scripted(
-            rt.port,
+            rt.port(),
             Box::new(|seen| {
                 Box::pin(async move {
                     if seen.method == "PUT" {
