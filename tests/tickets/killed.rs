@@ -150,17 +150,17 @@ fn a_bridge_whose_credentials_are_wrong_is_not_ready_and_says_why_once() {
     assert!(code == Some(0) && !log.contains("1-14-"), "{log}");
 }
 
-/// Whether a request is the one at which the bridge is killed.
-pub type IsStep = fn(&Seen) -> bool;
+/// A request at which the bridge is killed: what it is for, which it may be, and how many of those come before it.
+pub type Step = (&'static str, fn(&Seen) -> bool, usize);
 
 #[test]
 fn a_bridge_killed_at_any_step_leaves_exactly_one_note() {
-    let steps: [(&str, IsStep); 5] = [
-        ("looking for the ticket", |seen| seen.is("GET", "/tickets?query=%27CF")),
-        ("opening the ticket", |seen| seen.method == "POST" && seen.path.ends_with("/ticket")),
-        ("reading the ticket", |seen| seen.is("GET", "/ticket/")),
-        ("writing the note", |seen| seen.is("POST", "/comment")),
-        ("looking at the note", |seen| seen.is("GET", "/transaction/")),
+    let steps: [Step; 5] = [
+        ("looking for the ticket", |seen| seen.is("GET", "/tickets?query=%27CF"), 0),
+        ("opening the ticket", |seen| seen.method == "POST" && seen.path.ends_with("/ticket"), 0),
+        ("reading the ticket", |seen| seen.is("GET", "/ticket/"), 0),
+        ("writing the note", |seen| seen.is("POST", "/comment"), 0),
+        ("looking at the note", |seen| seen.is("GET", "/transaction/"), 0),
     ];
     // The bridge also looks around when it starts, before it has a note: for tickets of its queue.
     killed_at(request_tracker::shared(), &steps, |seen| seen.path.contains("CF"));
@@ -168,13 +168,13 @@ fn a_bridge_killed_at_any_step_leaves_exactly_one_note() {
 
 /// Each step is one request: killed before the system sees it, and after the system did what it asks for. `is_first`
 /// tells a request for a note from those that a bridge makes when it starts.
-pub fn killed_at(system: &'static dyn RealSystem, steps: &[(&str, IsStep)], is_first: IsStep) {
+pub fn killed_at(system: &'static dyn RealSystem, steps: &[Step], is_first: fn(&Seen) -> bool) {
     let vhost = rabbitmq::shared().new_vhost();
     let way = Way::new(&vhost);
     way.configure(&system.own_keys(&system.url(), "of nobody"));
     // Its results wait while no bridge runs.
     let _worker = way.process("worker");
-    for (step, is_step) in steps.iter().copied() {
+    for (step, is_step, before) in steps.iter().copied() {
         for after in [false, true] {
             let when = format!("{step}, {}", if after { "after" } else { "before" });
             let queue = runtime().block_on(system.new_queue());
@@ -187,7 +187,9 @@ pub fn killed_at(system: &'static dyn RealSystem, steps: &[(&str, IsStep)], is_f
                     if !armed.load(Ordering::SeqCst) || !writing.load(Ordering::SeqCst) || !is_step(seen) {
                         return Action::Pass;
                     }
-                    reached.fetch_add(1, Ordering::SeqCst);
+                    if reached.fetch_add(1, Ordering::SeqCst) < before {
+                        return Action::Pass;
+                    }
                     if after { Action::LoseAnswer(PATIENCE) } else { Action::Stall(PATIENCE) }
                 }
             });
@@ -195,7 +197,7 @@ pub fn killed_at(system: &'static dyn RealSystem, steps: &[(&str, IsStep)], is_f
             let bridge = way.process("bridge");
             runtime().block_on(way.submit(&when));
             let deadline = Instant::now() + PATIENCE;
-            while reached.load(Ordering::SeqCst) == 0 {
+            while reached.load(Ordering::SeqCst) <= before {
                 assert!(Instant::now() < deadline, "{when}: never reached; {:#?}", proxy.seen());
                 std::thread::sleep(Duration::from_millis(10));
             }

@@ -1,6 +1,9 @@
 //! The connector for Znuny, on a real one. All of it is ignored unless it is asked for: its package is not Debian's own,
 //! and may not be to be had. `make test-znuny` unpacks it and asks.
 
+mod check;
+mod faults;
+
 use std::sync::Arc;
 
 use jiff::Timestamp;
@@ -11,19 +14,13 @@ use sprachpost::tickets::{
     bridge::once::{self, Written},
 };
 
-use super::{
-    bridge::{self, notes},
-    config_with, entry, entry_with,
-    killed::{self, IsStep},
-    open, result, usual,
-};
+use super::{bridge::notes, config_with, entry, entry_with, open, result, usual};
 use crate::support::{
-    http_proxy::{Action, HttpProxy, Seen},
-    program, runtime,
+    runtime,
     ticketing::RealSystem,
     znuny::{
         AGENT, ARTICLE_FIELD, BARE_WEB_SERVICE, CONVERSATION_FIELD, OPENER, READER, TAGS_FIELD, TEXT_TAGS_FIELD,
-        WEB_SERVICE, shared, value_of,
+        shared, value_of,
     },
 };
 
@@ -329,27 +326,6 @@ fn wrong_credentials_and_missing_rights_are_told_apart() {
 
 #[test]
 #[ignore = "needs a Znuny: make test-znuny"]
-fn a_session_that_ran_out_is_replaced_once() {
-    runtime().block_on(async {
-        let znuny = shared();
-        let queue = znuny.new_queue().await;
-        let proxy = HttpProxy::start(znuny.port(), |_| Action::Pass);
-        let config = config_with(&znuny.own_keys(&proxy.url(), &queue), "");
-        let connector = open(&config);
-        let logins = || proxy.seen().iter().filter(|seen| seen.path.ends_with("/Session")).count();
-        for n in 0..3 {
-            written(&connector, &entry(&result(&queue, &format!("{queue} {n}"), &json!({})), &config)).await;
-        }
-        assert_eq!(logins(), 1);
-        znuny.expire_sessions().await;
-        written(&connector, &entry(&result(&queue, &format!("{queue} later"), &json!({})), &config)).await;
-        assert_eq!(logins(), 2);
-        assert_eq!(notes(znuny, &queue).await.len(), 4);
-    });
-}
-
-#[test]
-#[ignore = "needs a Znuny: make test-znuny"]
 fn what_the_configuration_names_and_is_not_there_concerns_every_note() {
     runtime().block_on(async {
         let znuny = shared();
@@ -377,130 +353,4 @@ fn what_the_configuration_names_and_is_not_there_concerns_every_note() {
         written(&open(&config), &note).await;
         assert_eq!(znuny.tickets(&queue).await.len(), 1);
     });
-}
-
-#[test]
-#[ignore = "needs a Znuny: make test-znuny"]
-fn a_web_server_that_answers_with_nothing_or_with_a_page_pauses_the_connector() {
-    runtime().block_on(async {
-        let znuny = shared();
-        let queue = znuny.new_queue().await;
-        for (status, concerns) in [(200, "answer"), (404, "address"), (302, ""), (500, "")] {
-            let proxy = HttpProxy::start(znuny.port(), move |_| Action::Answer(status, ""));
-            let config = config_with(&znuny.own_keys(&proxy.url(), &queue), "");
-            let note = entry(&result(&queue, &format!("{queue} {status}"), &json!({})), &config);
-            let error = write(&open(&config), &note).await.unwrap_err();
-            assert!(error.to_string().contains(concerns), "{status}: {error}");
-        }
-    });
-}
-
-#[test]
-#[ignore = "needs a Znuny: make test-znuny"]
-fn a_result_of_znuny_that_comes_again_and_again_is_one_note() {
-    bridge::one_note_however_often(shared());
-}
-
-#[test]
-#[ignore = "needs a Znuny: make test-znuny"]
-fn two_notes_of_a_new_conversation_open_one_ticket() {
-    bridge::one_ticket_for_a_conversation(shared());
-}
-
-#[test]
-#[ignore = "needs a Znuny: make test-znuny"]
-fn a_storm_of_errors_pauses_the_connector_and_uses_up_no_attempts() {
-    bridge::a_storm(shared(), |_| true);
-}
-
-#[test]
-#[ignore = "needs a Znuny: make test-znuny"]
-fn an_answer_that_takes_30_seconds_or_is_lost_writes_nothing_twice() {
-    bridge::late_or_lost_answers(shared(), ends_its_check, opens_or_writes);
-}
-
-/// The last request that a bridge makes before it has a note.
-fn ends_its_check(seen: &Seen) -> bool {
-    seen.path.contains("/Ticket/History/2000000000")
-}
-
-fn opens_or_writes(seen: &Seen) -> bool {
-    (seen.method == "POST" && seen.path.ends_with("/Ticket")) || seen.method == "PATCH"
-}
-
-#[test]
-#[ignore = "needs a Znuny: make test-znuny"]
-fn a_bridge_killed_at_any_step_leaves_exactly_one_note() {
-    let steps: [(&str, IsStep); 5] = [
-        ("looking for the ticket", |seen| seen.path.ends_with("/Ticket/Search")),
-        ("opening the ticket", |seen| seen.method == "POST" && seen.path.ends_with("/Ticket")),
-        ("reading the ticket", |seen| seen.is("GET", "/Ticket/")),
-        ("looking for the note", |seen| seen.is("GET", "AllArticles")),
-        ("writing the note", |seen| seen.method == "PATCH"),
-    ];
-    killed::killed_at(shared(), &steps, ends_its_check);
-}
-
-#[test]
-#[ignore = "needs a Znuny: make test-znuny"]
-fn check_names_what_is_wrong_before_the_first_note_and_changes_nothing() {
-    let folder = tempfile::tempdir().unwrap();
-    let znuny = shared();
-    let queue = runtime().block_on(znuny.new_queue());
-    let check = |tickets: &Config| {
-        let file = folder.path().join("sprachpost.toml");
-        let table = toml::Table::try_from(tickets).unwrap();
-        let whole = toml::Table::from_iter([("tickets".to_owned(), toml::Value::Array(vec![table.into()]))]);
-        std::fs::write(&file, toml::to_string(&whole).unwrap()).unwrap();
-        let output =
-            program::run(folder.path(), &["tickets", "check", "main", "--json", "--config", file.to_str().unwrap()]);
-        let text = program::stdout(&output);
-        assert!(!text.is_empty(), "{}", program::stderr(&output));
-        (output.status.code(), text)
-    };
-    let mapped = "reminders = true\ntags = [\"voice\"]\n[priority_by_urgency]\nhigh = \"4 high\"\n[team_by_route]\ntechnik = \"Raw\"\n";
-    let (code, good) = check(&usual(znuny, &queue, mapped));
-    assert_eq!(code, Some(0), "{good}");
-    for said in
-        [WEB_SERVICE, &queue, CONVERSATION_FIELD, TAGS_FIELD, "4 high", "Raw", "pending reminder", "TicketUpdate"]
-    {
-        assert!(good.contains(said), "{said}: {good}");
-    }
-    let untagged = but(&queue, &format!("tags_field = \"{TAGS_FIELD}\"\n"), "", "tags = [\"voice\"]\n");
-    let (code, text) = check(&untagged);
-    assert!(code == Some(0) && text.contains("left out"), "{text}");
-    let opener = as_user(&queue, OPENER);
-    assert_eq!(check(&opener).0, Some(0), "without a ticket, rights on tickets do not show");
-    assert!(runtime().block_on(znuny.tickets(&queue)).is_empty(), "nothing is opened to try it");
-
-    let (id, _) = runtime().block_on(znuny.open(&queue));
-    let lines = runtime().block_on(znuny.history(&id));
-    let wrong = folder.path().join("wrong");
-    std::fs::write(&wrong, "wrong").unwrap();
-    let file = znuny.password_file();
-    let with = |more: &str| but(&queue, "customer_user", &format!("{more}\ncustomer_user"), "");
-    for (tickets, fault) in [
-        (usual(znuny, &queue, mapped), ""),
-        (but(&queue, file.to_str().unwrap(), wrong.to_str().unwrap(), ""), "credentials"),
-        (with("web_service = \"NoSuchService\""), "web service"),
-        (with(&format!("web_service = \"{BARE_WEB_SERVICE}\"")), "TicketSearch"),
-        (usual(znuny, "No Such Queue", ""), "No Such Queue"),
-        (usual(znuny, &queue, "[team_by_route]\ntechnik = \"No Such Team\"\n"), "No Such Team"),
-        (usual(znuny, &queue, "[priority_by_urgency]\nhigh = \"99\"\n"), "99"),
-        (with("state = \"nowhere\""), "state"),
-        (with("reminders = true\nreminder_state = \"nowhere\""), "nowhere"),
-        (but(&queue, "voice-notes@tests.local", "nobody", ""), "customer user nobody"),
-        (but(&queue, CONVERSATION_FIELD, "NoSuchField", ""), "NoSuchField"),
-        (usual(znuny, &queue, "tags = [\"unknown\"]\n"), "unknown"),
-        (as_user(&queue, READER), "create"),
-        (opener, "rw"),
-        (config_with(&znuny.own_keys("http://127.0.0.1:9", &queue), ""), "cannot be reached"),
-        (config_with(&znuny.own_keys(&format!("{}/elsewhere", znuny.url()), &queue), ""), "address"),
-    ] {
-        let (code, text) = check(&tickets);
-        let expected = i32::from(!fault.is_empty());
-        assert!(code == Some(expected) && text.contains(fault), "{fault}: {text}");
-    }
-    assert_eq!(runtime().block_on(znuny.tickets(&queue)), std::slice::from_ref(&id));
-    assert_eq!(runtime().block_on(znuny.history(&id)), lines);
 }
