@@ -123,10 +123,12 @@ fn not_json(operation: Operation, is_error: bool, answer: &Answer) -> TicketErro
 }
 
 fn by_code(operation: Operation, error: &Value) -> Refusal {
-    let Ok(error) = Error::deserialize(error) else {
+    // A list would be read as if its first item were the code.
+    let read = error.is_object().then(|| Error::deserialize(error).ok()).flatten();
+    let Some(error) = read else {
         return TicketError::Unexpected { what: "an error that is not of its interface's form" }.into();
     };
-    match error.code.rsplit('.').next().unwrap_or_default() {
+    match error.code.rsplit_once('.').map_or("", |(_, kind)| kind) {
         "AuthFail" => Refusal::Login,
         "AccessDenied" => Refusal::Denied,
         "InvalidParameter" | "MissingParameter" => Refusal::Invalid(Part::of(&error.message)),
