@@ -305,7 +305,7 @@ fn a_note_that_alone_makes_the_system_fail_holds_up_nobody() {
         let rt = shared();
         let (queue, failing) = (rt.new_queue().await, Arc::new(Mutex::new(None)));
         let fails = Arc::clone(&failing);
-        let proxy = HttpProxy::start(rt.port, move |seen| match fails.lock().unwrap().as_deref() {
+        let proxy = HttpProxy::start(rt.port(), move |seen| match fails.lock().unwrap().as_deref() {
             Some(path) if seen.is("POST", path) => Action::Answer(500, ""),
             _ => Action::Pass,
         });
