@@ -253,6 +253,19 @@ fn learn(config: &Config) -> Result<(Playbook, Understander), StartError> {
 }
 
 fn pool(config: &Config) -> Result<Pool, StartError> {
+    Ok(Pool::start(slots(config), engines(config)?)?)
+}
+
+/// How many notes are worked on at a time.
+pub(crate) fn slots(config: &Config) -> usize {
+    let cores = || std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
+    if config.asr.slots == 0 { cores() } else { config.asr.slots }
+}
+
+/// Makes the engine of a slot, on weights that are loaded here, once.
+pub(crate) fn engines(
+    config: &Config,
+) -> Result<impl Fn() -> Result<Box<dyn Transcriber>, AsrError> + Send + Sync + use<>, StartError> {
     let model = speech_model(config, &config.asr.model)?;
     let backlog = &config.worker.backlog;
     let smaller = match (backlog.after_s, backlog.relief, &backlog.model) {
@@ -260,21 +273,18 @@ fn pool(config: &Config) -> Result<Pool, StartError> {
         (Some(_), Relief::SmallerModel, None) => return Err(StartError::NoSmallerModel),
         _ => None,
     };
-    let cores = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-    let slots = if config.asr.slots == 0 { cores } else { config.asr.slots };
-    let engine = move || -> Result<Box<dyn Transcriber>, AsrError> {
+    Ok(move || -> Result<Box<dyn Transcriber>, AsrError> {
         let usual = model.transcriber()?;
         Ok(match &smaller {
             Some(smaller) => Box::new(Stepped { usual, smaller: smaller.transcriber()? }),
             None => Box::new(usual),
         })
-    };
-    Ok(Pool::start(slots, engine)?)
+    })
 }
 
 fn speech_model(config: &Config, name: &str) -> Result<WhisperModel, StartError> {
     let file = Store::open(&config.models)?.path(name)?;
-    Ok(WhisperModel::load(&file, name, config.asr.threads_per_slot)?.with_profile(config.asr.profile))
+    Ok(WhisperModel::load(&file, name, config.asr.threads_per_slot)?)
 }
 
 fn host_name() -> String {

@@ -200,6 +200,7 @@ impl Hearing {
         Hints {
             language: self.note.language.clone().or(tenant.language),
             languages_accepted: tenant.languages,
+            profile: tenant.asr_profile.unwrap_or(self.stages.asr.profile),
             effort: self.attempt.relief.map_or(Effort::Usual, Relief::effort),
             limit: Limit::after(self.stages.asr.time_limit(duration_s), Arc::clone(&self.abandoned)),
         }

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
-use crate::{note::Tenant, understanding::playbook::WeekHours};
+use crate::{asr::Profile, note::Tenant, understanding::playbook::WeekHours};
 
 /// Settings by tenant; a tenant without an entry has the defaults.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -19,6 +19,8 @@ pub struct TenantConfig {
     pub language: Option<String>,
     /// Languages that detection may choose among; empty means any.
     pub languages: Vec<String>,
+    /// Words or speed for this tenant's notes; `asr.profile` where none.
+    pub asr_profile: Option<Profile>,
     /// Whether senders are told at once that their note is there; as the playbook says where it is not set.
     pub acknowledgement: Option<bool>,
     /// When somebody is there for this tenant's customers, in the time zone and but for the holidays of the playbook;
@@ -37,5 +39,11 @@ impl Tenants {
     #[must_use]
     pub fn get(&self, tenant: &Tenant) -> TenantConfig {
         self.0.get(tenant.as_str()).cloned().unwrap_or_default()
+    }
+}
+
+impl FromIterator<(String, TenantConfig)> for Tenants {
+    fn from_iter<T: IntoIterator<Item = (String, TenantConfig)>>(tenants: T) -> Self {
+        Self(tenants.into_iter().collect())
     }
 }

@@ -34,9 +34,14 @@ fn note(name: &str) -> Pcm {
 
 fn hear(pcm: &Pcm, profile: Profile, language: Option<&str>) -> Recognised {
     let limit = Limit::after(Duration::from_mins(5), Arc::new(AtomicBool::new(false)));
-    let hints =
-        Hints { language: language.map(str::to_owned), languages_accepted: vec![], effort: Effort::Usual, limit };
-    stretches::transcribe(&mut MODEL.clone().with_profile(profile).transcriber().unwrap(), pcm, &hints).unwrap()
+    let hints = Hints {
+        language: language.map(str::to_owned),
+        languages_accepted: vec![],
+        profile,
+        effort: Effort::Usual,
+        limit,
+    };
+    stretches::transcribe(&mut MODEL.transcriber().unwrap(), pcm, &hints).unwrap()
 }
 
 fn words(recognised: &Recognised) -> Vec<String> {
@@ -159,10 +164,12 @@ fn every_profile_hears_a_clear_note() {
 #[test]
 fn two_threads_hear_what_one_hears() {
     let file = root().join("models/ggml-base-q8_0.bin");
-    let two = WhisperModel::load(&file, "whisper-base-q8_0", 2).unwrap().with_profile(Profile::Accurate);
+    let two = WhisperModel::load(&file, "whisper-base-q8_0", 2).unwrap();
     let pcm = note("en-no-callback.ogg");
     let limit = Limit::after(Duration::from_mins(5), Arc::new(AtomicBool::new(false)));
-    let hints = Hints { language: Some("en".to_owned()), languages_accepted: vec![], effort: Effort::Usual, limit };
+    let profile = Profile::Accurate;
+    let language = Some("en".to_owned());
+    let hints = Hints { language, languages_accepted: vec![], profile, effort: Effort::Usual, limit };
     let heard = two.transcriber().unwrap().transcribe(&pcm, &hints).unwrap();
     assert_eq!(heard.transcript, hear(&pcm, Profile::Accurate, Some("en")).transcript);
 }
@@ -170,7 +177,8 @@ fn two_threads_hear_what_one_hears() {
 #[test]
 fn nothing_is_carried_from_one_note_to_the_next() {
     let limit = || Limit::after(Duration::from_mins(5), Arc::new(AtomicBool::new(false)));
-    let hints = || Hints { language: None, languages_accepted: vec![], effort: Effort::Usual, limit: limit() };
+    let profile = Profile::default();
+    let hints = || Hints { language: None, languages_accepted: vec![], profile, effort: Effort::Usual, limit: limit() };
     let mut engine = MODEL.transcriber().unwrap();
     let (german, english) = (note("de-outage.ogg"), note("en-outage.ogg"));
     let first = engine.transcribe(&german, &hints()).unwrap();

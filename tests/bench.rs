@@ -81,6 +81,35 @@ fn a_person_can_read_what_was_measured() {
 }
 
 #[test]
+fn recognition_is_measured_on_labelled_clips_by_profiles_that_take_turns() {
+    let folder = tempfile::tempdir().unwrap();
+    let clips = Path::new(program::ROOT).join("tests/clips");
+    let asr = ["bench", "asr", clips.to_str().unwrap(), "--only", "notes/en-", "--asr-profile", "balanced,fast"];
+    let mut command = program::command(folder.path());
+    command.env("SPRACHPOST__UNDERSTANDING__ENCODER", "none").args(asr);
+    let figures = json(&command.arg("--json").output().unwrap());
+    let profiles = figures["profiles"].as_array().unwrap();
+    assert_eq!(profiles.iter().map(|of| &of["profile"]).collect::<Vec<_>>(), ["balanced", "fast"]);
+    for of in profiles {
+        let all = &of["rows"][0];
+        assert_eq!((&all["group"], &all["notes"], &all["other_language"]), (&"all".into(), &3.into(), &0.into()));
+        assert!(all["word_error_rate"].as_f64().unwrap() < 20.0, "{all}");
+        assert!(all["latency_ms"]["p95"].as_f64() >= all["latency_ms"]["p50"].as_f64(), "{all}");
+        assert!(of["real_time"].as_f64().unwrap() > 0.0 && of["processor_s"].as_f64().unwrap() > 0.0, "{of}");
+    }
+    assert!(figures["memory_bytes_max"].as_u64().unwrap() > 100_000_000, "the model is in it: {figures}");
+    assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 0, "nothing is left behind");
+}
+
+#[test]
+fn recordings_that_are_not_there_are_an_error_that_names_them() {
+    let folder = tempfile::tempdir().unwrap();
+    assert_refused(&program::run(folder.path(), &["bench", "asr", "no-such-folder"]), "no-such-folder");
+    let empty = folder.path().to_str().unwrap();
+    assert_refused(&program::run(folder.path(), &["bench", "asr", empty]), "no recordings");
+}
+
+#[test]
 fn a_virtual_host_that_is_not_for_benches_is_left_alone() {
     let (folder, vhost) = (tempfile::tempdir().unwrap(), rabbitmq::shared().new_vhost());
     let url = vhost.url();

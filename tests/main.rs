@@ -28,3 +28,4 @@ mod told;
 mod understanding;
 mod uploads;
 mod watch;
+mod words;

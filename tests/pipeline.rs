@@ -5,6 +5,7 @@ use std::sync::Arc;
 use futures_util::{StreamExt, stream};
 use sprachpost::{
     asr::{AsrError, pool::Pool, scripted::ScriptedTranscriber},
+    bench::wer,
     event::{
         Processed, Reason,
         envelope::Received,
@@ -21,7 +22,6 @@ use crate::support::{
     clips::{self, Clip},
     runtime,
     stages::{self, note_of, process},
-    wer,
 };
 
 /// Of all words in the repository's clips: synthetic voices, most of them thin, some in noise.
@@ -73,9 +73,9 @@ fn every_container_is_heard_and_every_bad_file_ends_in_its_own_event() {
     let (mut errors, mut words) = (0, 0);
     for (clip, processed) in &results {
         if let (Some(text), Some(transcript)) = (&clip.text, &processed.transcript) {
-            let (e, w) = wer::errors(transcript.text.expose(), text, clip.text_written.as_deref().unwrap_or(text));
-            eprintln!("{:4.0} %  {}", 100.0 * e as f64 / w as f64, clip.file);
-            (errors, words) = (errors + e, words + w);
+            let counted = wer::count(transcript.text.expose(), text, clip.text_written.as_deref().unwrap_or(text));
+            eprintln!("{:4.0} %  {}", 100.0 * counted.errors as f64 / counted.words as f64, clip.file);
+            (errors, words) = (errors + counted.errors, words + counted.words);
         }
     }
     let rate = errors as f64 / f64::from(u32::try_from(words).unwrap());
@@ -130,8 +130,8 @@ fn the_evaluation_clips_end_as_they_should() {
             b'd' | b'e' if clip.variant.as_deref() == Some("clean") && processed.outcome != OutcomeKind::Rejected => {
                 let text = clip.text.as_deref().unwrap();
                 let written = clip.text_written.as_deref().unwrap_or(text);
-                let (e, w) = wer::errors(heard.map_or("", |t| t.text.expose()), text, written);
-                (errors, words) = (errors + e, words + w);
+                let counted = wer::count(heard.map_or("", |t| t.text.expose()), text, written);
+                (errors, words) = (errors + counted.errors, words + counted.words);
             }
             _ => {}
         }

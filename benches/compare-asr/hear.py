@@ -1,6 +1,6 @@
 """faster-whisper on labelled clips: hear.py MODEL fastest|default FOLDER [PART-OF-A-NAME]
 
-Word errors are counted as tests/support/wer.rs counts them; the language is known, where a label says so.
+Word errors are counted as src/bench/wer.rs counts them; the language is known, where a label says so.
 """
 
 import json

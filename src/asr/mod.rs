@@ -59,7 +59,9 @@ pub struct Config {
 }
 
 /// How much work goes into a note.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[derive(
+    Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema, clap::ValueEnum,
+)]
 #[serde(rename_all = "snake_case")]
 pub enum Profile {
     /// One cheap pass; heard again only if it went round in circles.
@@ -113,6 +115,7 @@ pub struct Hints {
     pub language: Option<String>,
     /// Detection chooses among these; empty means any.
     pub languages_accepted: Vec<String>,
+    pub profile: Profile,
     pub effort: Effort,
     pub limit: Limit,
 }
@@ -120,7 +123,7 @@ pub struct Hints {
 /// How much work may go into this note.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Effort {
-    /// As much as the configured profile asks for.
+    /// As much as the profile asks for.
     #[default]
     Usual,
     /// The cheap pass alone, because too many others wait.
@@ -130,11 +133,11 @@ pub enum Effort {
 }
 
 impl Effort {
-    /// The profile to work by where `configured` is the usual one.
+    /// The profile to work by where this is the `usual` one.
     #[must_use]
-    pub fn profile(self, configured: Profile) -> Profile {
+    pub fn profile(self, usual: Profile) -> Profile {
         match self {
-            Self::Usual | Self::SmallerModel => configured,
+            Self::Usual | Self::SmallerModel => usual,
             Self::Reduced => Profile::Fast,
         }
     }

@@ -154,12 +154,15 @@ impl Percentiles {
     /// Zeros of nothing.
     fn of(mut durations: Vec<Duration>) -> Self {
         durations.sort_unstable();
-        let at = |share: f64| {
-            let index = ((durations.len() as f64 * share).ceil() as usize).saturating_sub(1);
-            durations.get(index).map_or(0.0, |duration| duration.as_secs_f64() * 1000.0)
-        };
+        let at = |share: f64| percentile_ms(&durations, share);
         Self { p50: at(0.5), p90: at(0.9), p99: at(0.99), max: at(1.0) }
     }
+}
+
+/// The smallest of these, in order, that this share does not exceed; 0 of nothing.
+pub(super) fn percentile_ms(sorted: &[Duration], share: f64) -> f64 {
+    let index = ((sorted.len() as f64 * share).ceil() as usize).saturating_sub(1);
+    sorted.get(index).map_or(0.0, |duration| duration.as_secs_f64() * 1000.0)
 }
 
 #[cfg(test)]

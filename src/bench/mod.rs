@@ -1,5 +1,7 @@
-//! Owns measuring the program's own plumbing: how many notes it carries, and whether it can do so for ever.
+//! Owns measuring the program: how well and how fast it hears, how many notes it carries, and whether it can do so for
+//! ever.
 //!
+//! * [`asr`]: recognition on recordings of which one knows what is said; [`wer`]: how words are counted.
 //! * [`plumbing`]: notes a second, and the time that everything but recognition adds to a note.
 //! * [`soak`]: memory, file descriptors and threads over many notes, with failures mixed in.
 //! * `rig`: a worker on a queue that is nobody else's; `traffic`, `flight`: the notes on their way through it.
@@ -9,6 +11,7 @@
 //! Everything here goes the way that notes go in production, worker loop, broker and contract included, and counts a
 //! note only when its event has arrived at a subscriber. It knows nothing of the insides of what it measures.
 
+pub mod asr;
 mod flight;
 pub mod plumbing;
 mod proc;
@@ -16,6 +19,9 @@ mod rig;
 mod script;
 pub mod soak;
 mod traffic;
+pub mod wer;
+
+use std::path::PathBuf;
 
 pub use self::{flight::Figures, proc::Holdings};
 use crate::{app::StartError, asr::AsrError, broker::BrokerError, config::SecretError};
@@ -40,6 +46,18 @@ pub enum BenchError {
     Proc(#[source] std::io::Error),
     #[error("notes went missing: {unanswered} were not answered in time, {refused} were refused by the queue")]
     Lost { unanswered: u64, refused: u64 },
+    #[error("the recordings at {} cannot be read; name a folder or a manifest", path.display())]
+    Clips {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
+    #[error("there are no recordings at {}", path.display())]
+    NoClips { path: PathBuf },
+    #[error("{}:{line}: each line has to be a JSON object with `file`, and `text` and `language` where known", path.display())]
+    Manifest { path: PathBuf, line: usize },
+    #[error("what several threads a slot use can be told only for one note at a time: add --in-flight 1")]
+    ThreadsAndNotes,
     #[error(transparent)]
     Broker(#[from] BrokerError),
     #[error(transparent)]

@@ -1,11 +1,11 @@
-//! `sprachpost bench`: how much the program carries, and whether it can do so for long.
+//! `sprachpost bench`: how well it hears, how much it carries, and whether it can do so for long.
 
 use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
-use super::NOT_PROCESSED;
+use super::{NOT_PROCESSED, bench_asr};
 use crate::{
     bench::{Figures, Holdings, plumbing, soak},
     config::Config,
@@ -20,6 +20,14 @@ pub struct Arguments {
 
 #[derive(Debug, Subcommand)]
 enum What {
+    /// How well and how fast notes are heard: words heard wrong, times, memory, processor time.
+    ///
+    /// Notes go through queue and worker as in `bench plumbing`, on such a queue of its own, and the configured speech
+    /// model hears them. Several profiles take turns, clip by clip, so that they share whatever else the machine does;
+    /// a profile's × real time is what it would reach alone. Where a label says what is said, words heard wrong are
+    /// counted; a note without a transcript, because it was not believed, has got all its words wrong. `calibration` is
+    /// the mean distance between a word's confidence and the share of such words that are right.
+    Asr(bench_asr::Arguments),
     /// How many notes a second the plumbing carries, and how much time it adds to a note.
     ///
     /// Everything runs as it does in `serve`, but for recognition: notes are published and confirmed, handed to a
@@ -93,6 +101,7 @@ pub async fn run(arguments: Arguments, config: Config) -> anyhow::Result<ExitCod
     let level = "warn,sprachpost::worker=error".to_owned();
     telemetry::start_logging(&telemetry::Config { level, ..config.log.clone() })?;
     match arguments.what {
+        What::Asr(arguments) => bench_asr::run(&arguments, config).await,
         What::Plumbing(arguments) => plumbing(&arguments, config).await,
         What::Soak(arguments) => soak(&arguments, config).await,
     }

@@ -2,6 +2,7 @@
 //! sentences and exit codes.
 
 mod bench;
+mod bench_asr;
 mod config;
 mod contract;
 mod dead_letters;
@@ -63,7 +64,7 @@ enum Command {
     Models(models::ModelsArgs),
     /// Check and measure a playbook.
     Playbook(playbook::PlaybookArgs),
-    /// Measure what the program carries, on a queue of its own.
+    /// Measure how well and fast it hears and what it carries, on a queue of its own.
     Bench(bench::Arguments),
     /// Check and show the configuration.
     Config(config::Arguments),

@@ -17,7 +17,6 @@ pub mod stages;
 pub mod ticketing;
 pub mod tickets;
 pub mod voices;
-pub mod wer;
 pub mod worker;
 pub mod znuny;
 

@@ -52,7 +52,6 @@ pub struct WhisperModel {
     context: Arc<WhisperContext>,
     name: Arc<str>,
     threads: usize,
-    profile: Profile,
 }
 
 impl WhisperModel {
@@ -68,14 +67,7 @@ impl WhisperModel {
         parameters.flash_attn(false).use_gpu(false);
         let context = WhisperContext::new_with_params(file, parameters)
             .map_err(|e| AsrError::Engine(format!("the file {} is no whisper model: {e}", file.display())))?;
-        let profile = Profile::default();
-        Ok(Self { context: Arc::new(context), name: name.into(), threads: threads.max(1), profile })
-    }
-
-    /// The same weights, with engines that work by another profile.
-    #[must_use]
-    pub fn with_profile(self, profile: Profile) -> Self {
-        Self { profile, ..self }
+        Ok(Self { context: Arc::new(context), name: name.into(), threads: threads.max(1) })
     }
 
     /// One more engine on these weights.
@@ -106,7 +98,7 @@ impl Transcriber for WhisperTranscriber {
     fn transcribe(&mut self, pcm: &Pcm, hints: &Hints) -> Result<Recognised, AsrError> {
         let samples = window::long_enough(&pcm.0);
         let duration_s = pcm.duration_s();
-        let profile = hints.effort.profile(self.model.profile);
+        let profile = hints.effort.profile(hints.profile);
         self.engine.listen(&samples).map_err(engine_error)?;
         let (impression, heard) = match profile {
             Profile::Accurate => {
