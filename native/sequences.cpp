@@ -1,8 +1,8 @@
 // Several hypotheses decoded at once, on what was encoded once.
 //
 // whisper.cpp can do this, but keeps it to itself inside `whisper_full`, which encodes anew each time and chooses tokens
-// by itself. This file is whisper.cpp, compiled as it is, with four functions more. Each returns false where
-// whisper.cpp fails.
+// by itself. This file is whisper.cpp, compiled as it is, with some functions more. Each returns false, or 0,
+// where whisper.cpp fails.
 
 #include "whisper.cpp"
 
@@ -13,6 +13,9 @@ bool sprachpost_reserve(whisper_context * ctx, whisper_state * state, int count)
 void sprachpost_fork(whisper_state * state, int from, int to);
 bool sprachpost_decode(whisper_context * ctx, whisper_state * state, const whisper_token * tokens,
                        const int32_t * sequences, int count, int position, int threads);
+int sprachpost_attend(whisper_context * ctx, whisper_state * state, const whisper_token * tokens, int count, int positions,
+                      int threads);
+void sprachpost_attention(whisper_state * state, float * weights);
 
 // Forgets what was decoded. The encoder takes `positions` of 20 ms from now on.
 void sprachpost_begin(whisper_state * state, int positions) {
@@ -58,6 +61,31 @@ bool sprachpost_decode(whisper_context * ctx, whisper_state * state, const whisp
         batch.logits[i] = 1;
     }
     return whisper_decode_internal(*ctx, *state, batch, threads, false, nullptr, nullptr);
+}
+
+// Decodes `count` tokens once more from the start, in a window of so many positions, and keeps where in the audio the
+// decoder looked for each. Returns how many of its heads did that; 0 also if the model was not loaded for it.
+int sprachpost_attend(whisper_context * ctx, whisper_state * state, const whisper_token * tokens, int count, int positions,
+                      int threads) {
+    if (!ctx->params.dtw_token_timestamps) {
+        return 0;
+    }
+    whisper_kv_cache_seq_rm(state->kv_self, -1, -1, -1);
+    state->kv_self.head = 0;
+    state->aheads_cross_QKs = nullptr;
+    whisper_batch_prep_legacy(state->batch, tokens, count, 0, 0);
+    if (!whisper_decode_internal(*ctx, *state, state->batch, threads, true, nullptr, nullptr)) {
+        return 0;
+    }
+    const ggml_tensor * kept = state->aheads_cross_QKs;
+    const bool as_asked = kept && kept->type == GGML_TYPE_F32 && ggml_is_contiguous(kept) && kept->ne[0] == count &&
+                          kept->ne[1] == positions;
+    return as_asked ? (int) kept->ne[2] : 0;
+}
+
+// Copies what `sprachpost_attend` kept: for each head, for each position, one weight for each token.
+void sprachpost_attention(whisper_state * state, float * weights) {
+    ggml_backend_tensor_get(state->aheads_cross_QKs, weights, 0, ggml_nbytes(state->aheads_cross_QKs));
 }
 
 }

@@ -284,7 +284,7 @@ pub(crate) fn engines(
 
 fn speech_model(config: &Config, name: &str) -> Result<WhisperModel, StartError> {
     let file = Store::open(&config.models)?.path(name)?;
-    Ok(WhisperModel::load(&file, name, config.asr.threads_per_slot)?)
+    Ok(WhisperModel::load(&file, name, config.asr.threads_per_slot, config.asr.word_times)?)
 }
 
 fn host_name() -> String {

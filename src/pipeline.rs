@@ -30,6 +30,7 @@ use crate::{
         Pcm,
         decode::{self, DecodeError},
         fetch::{FetchError, Fetcher},
+        pauses::{self, Pauses},
         speech,
     },
     backlog::Relief,
@@ -114,14 +115,16 @@ async fn listen(
     let first = hearing.clone();
     match hearing.on_a_slot(report, move |engine, report| first.hear(&audio, engine, report)).await? {
         Heard::Answered => Ok(Listened::Answered),
-        Heard::Long(pcm) if attempt.lane == Lane::Regular && pcm.duration_s() > stages.long_s => Ok(Listened::IsLong),
-        Heard::Long(pcm) => {
+        Heard::Long(pcm, _) if attempt.lane == Lane::Regular && pcm.duration_s() > stages.long_s => {
+            Ok(Listened::IsLong)
+        }
+        Heard::Long(pcm, pauses) => {
             let long = hearing.long_note(pcm);
             let recognised = report.timed_async(Stage::Transcribe, long.transcribe(&stages.pool, &stages.asr)).await?;
             let (last, duration_s) = (hearing.clone(), long.pcm.duration_s());
             hearing
                 .on_a_slot(report, move |_, report| {
-                    last.answer(recognised, duration_s, report);
+                    last.answer(recognised, &pauses, duration_s, report);
                     Ok(())
                 })
                 .await?;
@@ -142,8 +145,8 @@ struct Hearing {
 /// What there is after the first slot.
 enum Heard {
     Answered,
-    /// Too long to be heard at once.
-    Long(Pcm),
+    /// Too long to be heard at once; its silences are shortened.
+    Long(Pcm, Pauses),
 }
 
 impl Hearing {
@@ -175,13 +178,14 @@ impl Hearing {
             report.conclude(OutcomeKind::NoSpeech, reason, "nobody speaks in the note");
             return Ok(Heard::Answered);
         }
-        if decoded.pcm.0.len() > stretches::SAMPLES_MAX {
-            return Ok(Heard::Long(decoded.pcm));
+        let (pcm, pauses) = pauses::shorten(decoded.pcm, &activity, &stages.speech);
+        if pcm.0.len() > stretches::SAMPLES_MAX {
+            return Ok(Heard::Long(pcm, pauses));
         }
-        let duration_s = decoded.pcm.duration_s();
+        let duration_s = pcm.duration_s();
         let hints = self.hints(duration_s);
-        let recognised = report.timed(Stage::Transcribe, || engine.transcribe(&decoded.pcm, &hints))?;
-        self.answer(recognised, duration_s, report);
+        let recognised = report.timed(Stage::Transcribe, || engine.transcribe(&pcm, &hints))?;
+        self.answer(recognised, &pauses, duration_s, report);
         Ok(Heard::Answered)
     }
 
@@ -202,12 +206,13 @@ impl Hearing {
             languages_accepted: tenant.languages,
             profile: tenant.asr_profile.unwrap_or(self.stages.asr.profile),
             effort: self.attempt.relief.map_or(Effort::Usual, Relief::effort),
+            glossary: tenant.glossary,
             limit: Limit::after(self.stages.asr.time_limit(duration_s), Arc::clone(&self.abandoned)),
         }
     }
 
-    /// What is to be said to what was recognised in `duration_s` seconds of audio.
-    fn answer(&self, recognised: Recognised, duration_s: f64, report: &mut Report) {
+    /// What is to be said to what was recognised in `duration_s` seconds of audio, without the `pauses`.
+    fn answer(&self, recognised: Recognised, pauses: &Pauses, duration_s: f64, report: &mut Report) {
         let (stages, note) = (&self.stages, &self.note);
         let restricted = !stages.tenants.get(&note.tenant).languages.is_empty();
         match trust::judge(&recognised, duration_s, restricted, &stages.asr.trust) {
@@ -221,7 +226,8 @@ impl Hearing {
                 );
             }
             Verdict::Believable => {
-                let transcript = recognised.transcript;
+                let mut transcript = recognised.transcript;
+                pauses.restore(&mut transcript);
                 let understanding =
                     report.timed(Stage::Understand, || stages.understander.understand_at(&transcript, note.sent_at));
                 let suggested = reply::suggest(&stages.playbook, note, &transcript, &understanding, Timestamp::now());

@@ -21,6 +21,9 @@ pub struct TenantConfig {
     pub languages: Vec<String>,
     /// Words or speed for this tenant's notes; `asr.profile` where none.
     pub asr_profile: Option<Profile>,
+    /// Names of this tenant's products and places, the most important first; recognition prefers them where a sound is in
+    /// doubt. As many as fit into 64 tokens, some 15 to 20 names. Off where empty.
+    pub glossary: Vec<String>,
     /// Whether senders are told at once that their note is there; as the playbook says where it is not set.
     pub acknowledgement: Option<bool>,
     /// When somebody is there for this tenant's customers, in the time zone and but for the holidays of the playbook;

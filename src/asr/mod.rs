@@ -51,6 +51,9 @@ pub struct Config {
     pub time_limit_s_min: f64,
     /// … and always after this many. Below the broker's `consumer_timeout`, or it takes the note back meanwhile.
     pub time_limit_s_max: f64,
+    /// Find out when each word is spoken, from where the model looks for it. Otherwise the time of a segment is divided
+    /// among its words by their length.
+    pub word_times: bool,
     /// A note of more than 29 s is heard in pieces. Each of them lets shorter notes go first that arrive within so
     /// many seconds.
     pub long_patience_s: f64,
@@ -83,6 +86,7 @@ impl Default for Config {
             time_limit_per_audio_s: 4.0,
             time_limit_s_min: 60.0,
             time_limit_s_max: 1500.0,
+            word_times: false,
             long_patience_s: 15.0,
             trust: trust::Config::default(),
         }
@@ -117,6 +121,8 @@ pub struct Hints {
     pub languages_accepted: Vec<String>,
     pub profile: Profile,
     pub effort: Effort,
+    /// The tenant's own words, the most important first.
+    pub glossary: Vec<String>,
     pub limit: Limit,
 }
 

@@ -4,9 +4,11 @@
 //! * [`decode`]: container and codec found by content, decoded within limits; the only user of symphonia.
 //! * [`resample`]: any rate to 16 kHz.
 //! * [`speech`]: does anybody speak at all?
+//! * [`pauses`]: long silences are shortened before anybody listens.
 
 pub mod decode;
 pub mod fetch;
+pub mod pauses;
 pub mod resample;
 pub mod speech;
 

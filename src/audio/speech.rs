@@ -24,11 +24,13 @@ pub struct Config {
     pub score_min: f32,
     /// Seconds of such frames in a row that make a note worth transcribing.
     pub speech_s_min: f32,
+    /// A silence of more seconds than this is heard as one of a second.
+    pub pause_s_max: f32,
 }
 
 impl Default for Config {
     fn default() -> Self {
-        Self { silence_dbfs: -80.0, score_min: 0.6, speech_s_min: 0.06 }
+        Self { silence_dbfs: -80.0, score_min: 0.6, speech_s_min: 0.06, pause_s_max: 3.0 }
     }
 }
 

@@ -72,7 +72,7 @@ impl Failures {
 
 /// Lets every sound pass as speech: the notes of a bench hold none.
 pub(super) fn speech() -> speech::Config {
-    speech::Config { silence_dbfs: f32::NEG_INFINITY, score_min: 0.0, speech_s_min: 0.0 }
+    speech::Config { silence_dbfs: f32::NEG_INFINITY, score_min: 0.0, speech_s_min: 0.0, ..speech::Config::default() }
 }
 
 /// One note of a bench, as a producer sends it.

@@ -12,7 +12,7 @@ use super::{
     AsrError, engine_error,
     greedy::{self, Sequence},
     hearing::Token,
-    language::Language,
+    prompt::Prompt,
     raw::Engine,
     repetition,
     rules::{Choice, Rules, Vocabulary},
@@ -66,13 +66,13 @@ impl Hypothesis {
 pub fn decode(
     context: &WhisperContext,
     engine: &mut Engine,
-    language: &Language,
+    prompt: &Prompt,
     past: usize,
     duration_s: f64,
     limit: &Limit,
 ) -> Result<Sequence, AsrError> {
     let vocabulary = Vocabulary::of(context)?;
-    let mut position = greedy::decode_prompt(context, engine, language, past)?;
+    let mut position = prompt.decode(engine, past)?;
     let start = Hypothesis {
         rules: Rules::new(vocabulary, duration_s),
         choices: vec![],

@@ -39,6 +39,7 @@ mod tests {
             bytes: word.as_bytes().to_vec(),
             log_probability,
             time_s: None,
+            spoken_s: None,
         });
         let segments = vec![HeardSegment { start_s: 0.0, end_s: 4.0, tokens: tokens.collect() }];
         Heard { segments, looped: false }

@@ -3,12 +3,12 @@
 //! `whisper_full` would encode once more for the language and copy all scores several times a token; here language,
 //! text and times come out of one encoder pass. It gives up on what whisper does not come out of by itself.
 
-use whisper_rs::{WhisperContext, WhisperTokenId};
+use whisper_rs::WhisperContext;
 
 use super::{
     AsrError, engine_error,
     hearing::Token,
-    language::Language,
+    prompt::Prompt,
     raw::Engine,
     repetition,
     rules::{Rules, Vocabulary},
@@ -36,35 +36,18 @@ pub fn tokens_max(duration_s: f64) -> usize {
     ((duration_s * TOKENS_PER_S_MAX) as usize + TOKENS_MORE).min(TOKENS_MAX)
 }
 
-/// Decodes the rest of the prompt, of which `past` tokens are decoded already, and returns how many tokens it has.
-pub fn decode_prompt(
-    context: &WhisperContext,
-    engine: &mut Engine,
-    language: &Language,
-    past: usize,
-) -> Result<usize, AsrError> {
-    let mut prompt: Vec<WhisperTokenId> = vec![context.token_sot()];
-    if context.is_multilingual() {
-        prompt.extend([language.token(context), context.token_transcribe()]);
-    }
-    // A model of one language has no more than the start; its scores are asked for again.
-    let past = past.min(prompt.len() - 1);
-    engine.decode(&prompt[past..], past).map_err(engine_error)?;
-    Ok(prompt.len())
-}
-
 /// Decodes what `engine` has encoded and of which `past` tokens of the prompt are decoded already.
 pub fn decode(
     context: &WhisperContext,
     engine: &mut Engine,
-    language: &Language,
+    prompt: &Prompt,
     past: usize,
     duration_s: f64,
     limit: &Limit,
 ) -> Result<Sequence, AsrError> {
     let vocabulary = Vocabulary::of(context)?;
     let mut rules = Rules::new(vocabulary, duration_s);
-    let mut position = decode_prompt(context, engine, language, past)?;
+    let mut position = prompt.decode(engine, past)?;
     let mut sequence = Sequence { tokens: vec![], looped: false };
     let mut text_ids: Vec<i32> = vec![];
     loop {

@@ -1,7 +1,7 @@
 //! Owns what was heard in one stretch of audio, before it becomes a transcript: segments of tokens with their times.
 //!
-//! Segment times are the model's own, to 20 ms. Times of words are the segment's time divided by characters: good
-//! enough to play from a word, not to cut at it.
+//! Segment times are the model's own, to 20 ms. Times of words are the segment's time divided by characters, good
+//! enough to play from a word, unless somebody found out when each token is spoken (`alignment`).
 
 use whisper_rs::{WhisperContext, WhisperSegment, WhisperState, WhisperTokenId};
 
@@ -28,6 +28,8 @@ pub struct Token {
     pub log_probability: f32,
     /// Set if it is a time and no text.
     pub time_s: Option<f64>,
+    /// From when to when it is spoken, where somebody found that out.
+    pub spoken_s: Option<(f64, f64)>,
 }
 
 /// One pass over a stretch of audio.
@@ -52,7 +54,7 @@ impl Token {
         let time = choice.token.checked_sub(vocabulary.first_time);
         let bytes = if time.is_some() { vec![] } else { context.token_to_bytes(id).map_err(engine_error)?.to_vec() };
         let time_s = time.map(|steps| steps as f64 / TIMES_PER_S);
-        Ok(Self { id, bytes, log_probability: choice.log_probability, time_s })
+        Ok(Self { id, bytes, log_probability: choice.log_probability, time_s, spoken_s: None })
     }
 }
 
@@ -90,6 +92,14 @@ impl Heard {
         self.segments.iter().flat_map(|s| &s.tokens)
     }
 
+    /// Takes note of when each of [`Heard::tokens`] is spoken.
+    pub fn set_times(&mut self, times: &[(f64, f64)]) {
+        let tokens = self.segments.iter_mut().flat_map(|segment| &mut segment.tokens);
+        for (token, time) in tokens.zip(times) {
+            token.spoken_s = Some(*time);
+        }
+    }
+
     /// Mean natural-log probability of the text's tokens; the lowest there is, if there are none.
     pub fn mean_log_probability(&self) -> f32 {
         mean(self.tokens().map(|t| t.log_probability)).unwrap_or(f32::MIN)
@@ -109,6 +119,7 @@ impl HeardSegment {
             bytes: token.to_bytes().unwrap_or_default().to_vec(),
             log_probability: token.token_probability().max(f32::MIN_POSITIVE).ln(),
             time_s: None,
+            spoken_s: None,
         });
         Self {
             start_s: seconds(segment.start_timestamp()),
@@ -138,7 +149,12 @@ impl HeardSegment {
         let words = self.tokens.chunk_by(|_, next| next.bytes.first() != Some(&b' '));
         let words = words.filter_map(|tokens| {
             let end_s = start_s + characters(tokens) * per_character_s;
-            let (began_s, text) = (std::mem::replace(&mut start_s, end_s), text_of(tokens).trim().to_owned());
+            let even = (std::mem::replace(&mut start_s, end_s), end_s);
+            let spoken = tokens.first().and_then(|t| t.spoken_s).zip(tokens.last().and_then(|t| t.spoken_s));
+            let (began_s, end_s) = spoken.map_or(even, |((began_s, _), (_, end_s))| {
+                (began_s.clamp(self.start_s, self.end_s), end_s.clamp(self.start_s, self.end_s))
+            });
+            let text = text_of(tokens).trim().to_owned();
             (!text.is_empty()).then(|| Word {
                 start_s: began_s,
                 end_s,
@@ -166,11 +182,11 @@ mod tests {
     use super::*;
 
     fn text(bytes: &[u8]) -> Token {
-        Token { id: 1, bytes: bytes.to_vec(), log_probability: -0.7, time_s: None }
+        Token { id: 1, bytes: bytes.to_vec(), log_probability: -0.7, time_s: None, spoken_s: None }
     }
 
     fn time(time_s: f64) -> Token {
-        Token { id: 100, bytes: vec![], log_probability: -0.1, time_s: Some(time_s) }
+        Token { id: 100, bytes: vec![], log_probability: -0.1, time_s: Some(time_s), spoken_s: None }
     }
 
     #[test]
@@ -188,6 +204,16 @@ mod tests {
         let words = segment.words(-0.2);
         assert!((words[0].start_s - 1.0).abs() < 1e-9 && (words[1].end_s - 3.0).abs() < 1e-9);
         assert!((words[0].end_s - words[1].start_s).abs() < 1e-9 && words[0].end_s < 2.0);
+    }
+
+    #[test]
+    fn words_are_spoken_when_somebody_found_out_but_never_outside_their_segment() {
+        let segment = HeardSegment { start_s: 1.0, end_s: 3.0, tokens: vec![text(b" ja"), text(b" gut")] };
+        let mut heard = Heard { segments: vec![segment], looped: false };
+        heard.set_times(&[(0.8, 1.4), (2.2, 3.5)]);
+        let words = heard.segments[0].words(-0.2);
+        let times: Vec<(f64, f64)> = words.iter().map(|w| (w.start_s, w.end_s)).collect();
+        assert_eq!(times, [(1.0, 1.4), (2.2, 3.0)]);
     }
 
     #[test]

@@ -5,8 +5,10 @@
 //! * [`window`]: what is heard at once, and how far the encoder is trimmed to it.
 //! * [`greedy`]: the cheap way to hear, one encoder pass for language, text and times; [`rules`] chooses its tokens.
 //! * [`beam`]: the careful way, several hypotheses at once.
-//! * [`doubt`]: may a cheap answer stand?
+//! * [`doubt`]: may a cheap answer stand? [`rest`]: was all of it heard?
+//! * [`prompt`], [`glossary`]: what the decoder is told before it listens.
 //! * [`language`], [`hearing`], [`confidence`], [`repetition`]: what the decoder's scores and tokens mean.
+//! * [`alignment`]: when each word is spoken.
 //!
 //! A voice note is short and the encoder's window is 30 s, so the window is trimmed to the note: most of the work on a
 //! note of 5 s would otherwise be spent on silence. That costs words where it is noisy, and whisper repeats sentences
@@ -16,25 +18,33 @@
 //! processor time for the spectrogram, 87 ms in the encoder, 4.7 ms for each of 37 tokens, and 9 ms for choosing them.
 //! The decoder reads 52 MB of weights a token, which is what bounds it. The whole window takes 420 ms in the encoder.
 
+mod alignment;
 mod beam;
 mod confidence;
 mod doubt;
+mod glossary;
 mod greedy;
 mod hearing;
 mod language;
+mod prompt;
 mod raw;
 mod repetition;
+mod rest;
 mod rules;
 mod window;
 
 use std::{path::Path, sync::Arc};
 
 use whisper_rs::{
-    FullParams, SamplingStrategy, WhisperContext, WhisperContextParameters, WhisperError, install_logging_hooks,
+    DtwMode, DtwModelPreset, DtwParameters, FullParams, SamplingStrategy, WhisperContext, WhisperContextParameters,
+    WhisperError, install_logging_hooks,
 };
 
-use self::{hearing::Heard, language::Language, raw::Engine};
-use super::{AsrError, Hints, Profile, Recognised, Transcriber};
+use self::{glossary::Glossary, hearing::Heard, language::Language, prompt::Prompt, raw::Engine};
+use super::{
+    AsrError, Hints, Profile, Recognised, Transcriber,
+    stretches::{self, Joined},
+};
 use crate::{
     audio::Pcm,
     event::processed::{Segment, Transcript},
@@ -43,6 +53,8 @@ use crate::{
 
 /// Randomness added at every further try, up to 1.
 const TEMPERATURE_STEP: f32 = 0.4;
+/// Whether this is a build for a graphics card.
+const GPU: bool = cfg!(any(feature = "cuda", feature = "vulkan", feature = "metal"));
 /// Lower than any text has.
 const LOG_PROBABILITY_OF_NOTHING: f32 = -100.0;
 
@@ -52,22 +64,27 @@ pub struct WhisperModel {
     context: Arc<WhisperContext>,
     name: Arc<str>,
     threads: usize,
+    word_times: bool,
 }
 
 impl WhisperModel {
-    /// Loads a ggml file. `name` goes into every transcript; `threads` work within one note.
+    /// Loads a ggml file. `name` goes into every transcript; `threads` work within one note. `word_times`: find out
+    /// when each word is spoken, instead of dividing each segment's time.
     ///
     /// # Errors
     /// [`AsrError::Engine`] if the file is no whisper model.
-    pub fn load(file: &Path, name: &str, threads: usize) -> Result<Self, AsrError> {
+    pub fn load(file: &Path, name: &str, threads: usize, word_times: bool) -> Result<Self, AsrError> {
         // whisper.cpp and ggml write to stderr otherwise, and say little that an operator can use.
         install_logging_hooks();
         let mut parameters = WhisperContextParameters::default();
-        // Slower on processors, by measurement.
-        parameters.flash_attn(false).use_gpu(false);
+        // Slower on processors, by measurement. A build for a graphics card uses it.
+        parameters.flash_attn(false).use_gpu(GPU);
+        if word_times {
+            parameters.dtw_parameters(DtwParameters { mode: looking_heads(name), ..DtwParameters::default() });
+        }
         let context = WhisperContext::new_with_params(file, parameters)
             .map_err(|e| AsrError::Engine(format!("the file {} is no whisper model: {e}", file.display())))?;
-        Ok(Self { context: Arc::new(context), name: name.into(), threads: threads.max(1) })
+        Ok(Self { context: Arc::new(context), name: name.into(), threads: threads.max(1), word_times })
     }
 
     /// One more engine on these weights.
@@ -96,36 +113,90 @@ struct Impression {
 
 impl Transcriber for WhisperTranscriber {
     fn transcribe(&mut self, pcm: &Pcm, hints: &Hints) -> Result<Recognised, AsrError> {
-        let samples = window::long_enough(&pcm.0);
-        let duration_s = pcm.duration_s();
-        let profile = hints.effort.profile(hints.profile);
-        self.engine.listen(&samples).map_err(engine_error)?;
-        let (impression, heard) = match profile {
-            Profile::Accurate => {
-                self.engine.reserve(beam::WIDTH).map_err(engine_error)?;
-                let impression = self.look(window::POSITIONS_MAX, hints)?;
-                (impression, self.carefully(1, duration_s, impression.language, hints)?)
-            }
-            Profile::Fast | Profile::Balanced => {
-                let impression = self.look(window::trimmed_positions(samples.len()), hints)?;
-                let heard = self.cheaply(duration_s, impression.language, hints)?;
-                if doubt::may_stand(&heard, profile) {
-                    (impression, heard)
-                } else {
-                    self.engine.reserve(beam::WIDTH).map_err(engine_error)?;
-                    self.engine.encode(window::POSITIONS_MAX).map_err(engine_error)?;
-                    (impression, self.carefully(0, duration_s, impression.language, hints)?)
-                }
-            }
-        };
-        // A sentence that stands twice in a careful answer was said twice; a circle is none of the speaker's.
-        let heard =
-            if heard.looped { self.once_more(&samples, duration_s, impression.language, hints)? } else { heard };
-        Ok(self.recognised(&heard, impression))
+        let heard = self.listen(pcm, hints)?;
+        let Some(start) = rest::start(pcm, &heard) else { return Ok(heard) };
+        let hints = Hints { language: Some(heard.transcript.language.clone()), ..hints.clone() };
+        // Shorter by a second at least each time.
+        let rest = self.transcribe(&stretches::part(pcm, &(start..pcm.0.len())), &hints)?;
+        let mut note = Joined::default();
+        note.append(heard, 0);
+        if rest::counts(&rest) {
+            note.append(rest, start);
+        }
+        note.into_recognised()
     }
 }
 
 impl WhisperTranscriber {
+    /// Hears a stretch in one go.
+    fn listen(&mut self, pcm: &Pcm, hints: &Hints) -> Result<Recognised, AsrError> {
+        let samples = window::long_enough(&pcm.0);
+        let duration_s = pcm.duration_s();
+        self.engine.listen(&samples).map_err(engine_error)?;
+        let glossary = Glossary::of(&self.model.context, &hints.glossary)?;
+        let (impression, heard) = self.hear(&samples, duration_s, &glossary, hints)?;
+        if glossary.leaked_into(&heard.text()) {
+            // What whisper says it was told is no proof that somebody said it.
+            let (impression, heard) = self.hear(&samples, duration_s, &Glossary::default(), hints)?;
+            return Ok(self.recognised(&heard, impression));
+        }
+        Ok(self.recognised(&heard, impression))
+    }
+
+    /// Hears what it listens to with as much work as the profile asks for.
+    fn hear(
+        &mut self,
+        samples: &[f32],
+        duration_s: f64,
+        glossary: &Glossary,
+        hints: &Hints,
+    ) -> Result<(Impression, Heard), AsrError> {
+        let profile = hints.effort.profile(hints.profile);
+        let prompt =
+            |context: &WhisperContext, impression: Impression| Prompt::new(context, glossary, impression.language);
+        let (impression, prompt, mut heard) = match profile {
+            Profile::Accurate => {
+                self.engine.reserve(beam::WIDTH).map_err(engine_error)?;
+                let impression = self.look(window::POSITIONS_MAX, hints)?;
+                let prompt = prompt(&self.model.context, impression);
+                let heard = self.carefully(1, duration_s, &prompt, hints)?;
+                (impression, prompt, heard)
+            }
+            Profile::Fast | Profile::Balanced => {
+                let impression = self.look(window::trimmed_positions(samples.len()), hints)?;
+                let prompt = prompt(&self.model.context, impression);
+                let mut heard = self.cheaply(duration_s, &prompt, hints)?;
+                if !doubt::may_stand(&heard, profile) {
+                    self.engine.reserve(beam::WIDTH).map_err(engine_error)?;
+                    self.engine.encode(window::POSITIONS_MAX).map_err(engine_error)?;
+                    heard = self.carefully(0, duration_s, &prompt, hints)?;
+                }
+                (impression, prompt, heard)
+            }
+        };
+        if heard.looped {
+            // A sentence that stands twice in a careful answer was said twice; a circle is none of the speaker's.
+            return Ok((impression, self.once_more(samples, duration_s, impression.language, hints)?));
+        }
+        if self.model.word_times {
+            self.align(&mut heard, &prompt, duration_s)?;
+        }
+        Ok((impression, heard))
+    }
+
+    /// Finds out when each token is spoken, on what was encoded last.
+    fn align(&mut self, heard: &mut Heard, prompt: &Prompt, duration_s: f64) -> Result<(), AsrError> {
+        let mut tokens = prompt.tokens().to_vec();
+        tokens.push(self.model.context.token_not());
+        let first = tokens.len() - 1;
+        tokens.extend(heard.tokens().map(|token| token.id));
+        if tokens.len() > first + 1 {
+            let attention = self.engine.attention(&tokens).map_err(engine_error)?;
+            heard.set_times(&alignment::times(&attention, first..tokens.len(), duration_s));
+        }
+        Ok(())
+    }
+
     /// Encodes and reads off what the start token tells.
     fn look(&mut self, positions: usize, hints: &Hints) -> Result<Impression, AsrError> {
         let context = &self.model.context;
@@ -143,22 +214,16 @@ impl WhisperTranscriber {
     }
 
     /// Follows the likeliest token, after a look.
-    fn cheaply(&mut self, duration_s: f64, language: Language, hints: &Hints) -> Result<Heard, AsrError> {
+    fn cheaply(&mut self, duration_s: f64, prompt: &Prompt, hints: &Hints) -> Result<Heard, AsrError> {
         let context = &self.model.context;
-        let sequence = greedy::decode(context, &mut self.engine, &language, 1, duration_s, &hints.limit)?;
+        let sequence = greedy::decode(context, &mut self.engine, prompt, 1, duration_s, &hints.limit)?;
         Ok(Heard::from_sequence(sequence, duration_s))
     }
 
     /// Follows several hypotheses. `past`: tokens of the prompt that are decoded already.
-    fn carefully(
-        &mut self,
-        past: usize,
-        duration_s: f64,
-        language: Language,
-        hints: &Hints,
-    ) -> Result<Heard, AsrError> {
+    fn carefully(&mut self, past: usize, duration_s: f64, prompt: &Prompt, hints: &Hints) -> Result<Heard, AsrError> {
         let context = &self.model.context;
-        let sequence = beam::decode(context, &mut self.engine, &language, past, duration_s, &hints.limit)?;
+        let sequence = beam::decode(context, &mut self.engine, prompt, past, duration_s, &hints.limit)?;
         Ok(Heard::from_sequence(sequence, duration_s))
     }
 
@@ -202,6 +267,20 @@ impl WhisperTranscriber {
             mean_log_probability: sure,
             repetition: note.looped,
         }
+    }
+}
+
+/// The decoder's heads that look at the sound whose word comes next: known of OpenAI's models, else all of its upper half.
+fn looking_heads(name: &str) -> DtwMode<'static> {
+    let known = [
+        ("whisper-tiny.en", DtwModelPreset::TinyEn),
+        ("whisper-tiny", DtwModelPreset::Tiny),
+        ("whisper-base.en", DtwModelPreset::BaseEn),
+        ("whisper-base", DtwModelPreset::Base),
+    ];
+    match known.into_iter().find(|(prefix, _)| name.starts_with(prefix)) {
+        Some((_, model_preset)) => DtwMode::ModelPreset { model_preset },
+        None => DtwMode::TopMost { n_top: 2 },
     }
 }
 

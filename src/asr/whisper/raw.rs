@@ -29,6 +29,15 @@ unsafe extern "C" {
         position: c_int,
         threads: c_int,
     ) -> bool;
+    fn sprachpost_attend(
+        context: *mut sys::whisper_context,
+        state: *mut sys::whisper_state,
+        tokens: *const WhisperTokenId,
+        count: c_int,
+        positions: c_int,
+        threads: c_int,
+    ) -> c_int;
+    fn sprachpost_attention(state: *mut sys::whisper_state, weights: *mut f32);
 }
 
 /// More sequences than this whisper.cpp has no place for.
@@ -46,6 +55,8 @@ pub struct Engine {
     state: WhisperState,
     raw: Pointers,
     threads: usize,
+    /// The encoder's window.
+    positions: usize,
     /// Rows of scores that the last decoding left, …
     rows: usize,
     /// … and which of them is the first that holds any.
@@ -79,7 +90,7 @@ impl Engine {
         }
         state.full(parameters, &[0.0; MOMENT_SAMPLES])?;
         let raw = seen.ok_or(WhisperError::NullPointer)?;
-        Ok(Self { state, raw, threads, rows: 0, first_row: 0 })
+        Ok(Self { state, raw, threads, positions: 0, rows: 0, first_row: 0 })
     }
 
     /// Takes `samples` as what is encoded from now on.
@@ -89,7 +100,7 @@ impl Engine {
 
     /// Encodes in a window of so many positions of 20 ms, and forgets what was decoded.
     pub fn encode(&mut self, positions: usize) -> Result<(), WhisperError> {
-        self.rows = 0;
+        (self.rows, self.positions) = (0, positions);
         // SAFETY: the state lives as long as `self`, and nobody else uses it meanwhile.
         unsafe { sprachpost_begin(self.raw.state.as_ptr(), int(positions)) };
         self.state.encode(0, self.threads)
@@ -157,6 +168,28 @@ impl Engine {
         }
     }
 
+    /// Decodes these tokens from the start, and tells where the decoder looked for each. Forgets what was decoded. Only
+    /// with weights that were loaded for it.
+    pub fn attention(&mut self, tokens: &[WhisperTokenId]) -> Result<Attention, WhisperError> {
+        self.rows = 0;
+        if tokens.is_empty() || tokens.len() >= POSITIONS_MAX {
+            return Err(WhisperError::FailedToDecode);
+        }
+        let Pointers { context, state } = self.raw;
+        let (count, positions, threads) = (int(tokens.len()), int(self.positions), int(self.threads));
+        // SAFETY: as in `reserve`; the list has `count` items and whisper.cpp copies them.
+        let heads =
+            unsafe { sprachpost_attend(context.as_ptr(), state.as_ptr(), tokens.as_ptr(), count, positions, threads) };
+        let heads = usize::try_from(heads).unwrap_or_default();
+        if heads == 0 {
+            return Err(WhisperError::FailedToDecode);
+        }
+        let mut weights = vec![0.0; heads * self.positions * tokens.len()];
+        // SAFETY: there are so many weights: the call before has checked tokens and positions, and told the heads.
+        unsafe { sprachpost_attention(state.as_ptr(), weights.as_mut_ptr()) };
+        Ok(Attention { weights, positions: self.positions, tokens: tokens.len() })
+    }
+
     /// Runs `whisper_full`, giving up when `limit` is over.
     pub fn full_within(
         &mut self,
@@ -175,6 +208,16 @@ impl Engine {
         self.state.full(params, samples)?;
         Ok(&self.state)
     }
+}
+
+/// Where in the audio a decoder looked for each token.
+#[derive(Debug)]
+pub struct Attention {
+    /// For each head, for each position, one weight for each token.
+    pub weights: Vec<f32>,
+    /// In the window, of 20 ms each.
+    pub positions: usize,
+    pub tokens: usize,
 }
 
 fn int(number: usize) -> c_int {
