@@ -51,8 +51,8 @@ pub fn evaluate(playbook: &Playbook, understander: &Understander, notes: &[Label
     let mut by_scope: [Vec<f32>; 2] = Default::default();
     for note in notes {
         let transcript = note.heard.clone().unwrap_or_else(|| transcript(note, playbook));
-        let given = understander.understand(&transcript).intent.map(|intent| intent.name);
-        let likeliest = understander.classify(&transcript).into_iter().next();
+        let (given, likeliest) = understander.judge(&transcript);
+        let given = given.map(|intent| playbook.intents[intent].name.clone());
         let named = likeliest.as_ref().map(|candidate| playbook.intents[candidate.intent].name.as_str());
         if note.intent.is_some() {
             in_scope += 1;

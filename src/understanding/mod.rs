@@ -158,6 +158,12 @@ impl Understander {
         self.classifier.classify_heard(transcript.text.expose(), &entities::pauses(transcript))
     }
 
+    /// The intent that the note is given, by its index in the playbook, and the likeliest, sure or not.
+    fn judge(&self, transcript: &Transcript) -> (Option<usize>, Option<Candidate>) {
+        let candidates = self.classify(transcript);
+        (self.choose(&candidates).map(|chosen| chosen.intent), candidates.into_iter().next())
+    }
+
     /// The surest; one that gives way only if there is no other.
     fn choose<'a>(&self, candidates: &'a [Candidate]) -> Option<&'a Candidate> {
         let mut sure = candidates.iter().filter(|candidate| candidate.sure);

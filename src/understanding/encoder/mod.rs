@@ -3,6 +3,7 @@
 //!
 //! * `file.rs` reads the model's file, within limits.
 //! * `tokenizer.rs` cuts a text into the pieces that the model knows.
+//! * `stretches.rs` cuts what is too long for the model to be read at once.
 //! * `matrix.rs` multiplies, with the widest instructions that the processor has.
 //! * `memory.rs` keeps what it said of a playbook's examples.
 //! * `transformer.rs` is the model itself, multilingual-e5-small.
@@ -13,6 +14,7 @@
 mod file;
 pub(super) mod matrix;
 mod memory;
+mod stretches;
 mod tokenizer;
 mod transformer;
 
@@ -22,10 +24,23 @@ use std::{
 };
 
 pub use self::file::EncoderError;
-use self::{memory::Memory, tokenizer::Tokenizer, transformer::Transformer};
+use self::{
+    memory::Memory,
+    tokenizer::{Token, Tokenizer},
+    transformer::Transformer,
+};
 
 /// The model was trained with this before every text that is to be compared with others of its kind.
 const PREFIX: &str = "query: ";
+/// Tokens of a stretch that are none of the text: marks, the prefix, and what is cut otherwise beside it.
+const TOKENS_BESIDE: usize = 12;
+/// A text is read up to this many stretches, which is more than an hour of speech.
+const STRETCHES_MAX: usize = 32;
+/// Tokens that go through the model together: enough for each weight that is fetched from memory to be used often, few
+/// enough for what is computed from them to stay small beside the weights.
+const TOKENS_TOGETHER: usize = 512;
+/// Examples that are read together.
+const TEXTS_TOGETHER: usize = 32;
 
 /// A direction in the space of meanings: [`Encoder::size`] numbers, of length 1.
 pub type Embedding = Vec<f32>;
@@ -78,7 +93,7 @@ impl Encoder {
             let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
             let share = texts.len().div_ceil(threads).max(1);
             std::thread::scope(|scope| {
-                let work = |part: &'_ [&str]| part.iter().map(|text| self.embed(text)).collect::<Vec<_>>();
+                let work = |part: &'_ [&str]| self.embed_all(part);
                 let others: Vec<_> = texts.chunks(share).map(|part| (part, scope.spawn(move || work(part)))).collect();
                 // A thread that died is no reason to die: its share is computed here.
                 others.into_iter().flat_map(|(part, thread)| thread.join().unwrap_or_else(|_| work(part))).collect()
@@ -94,28 +109,81 @@ impl Encoder {
 
     /// What a text means, and what each of its `parts` does, given as bytes of it. The work is that of one text.
     ///
-    /// A text that is longer than the model reads is cut at its end; a part that lies behind it has the whole text's
-    /// meaning.
+    /// A text that is longer than the model reads at once is read in stretches that end between its parts, and means
+    /// what all of them do together. A part that lies behind the last of them, see [`STRETCHES_MAX`], or that has no
+    /// words, has the whole text's meaning.
     #[must_use]
     pub fn encode(&self, text: &str, parts: &[Range<usize>]) -> Encoded {
-        let tokens = self.tokenizer.encode(PREFIX, text);
-        let ids: Vec<u32> = tokens.iter().map(|token| token.id).collect();
-        let states = self.transformer.run(&ids);
+        let stretches = self.stretches(text, parts);
+        let states = self.states(&stretches);
         let width = self.size();
-        let mean = |wanted: &dyn Fn(usize) -> bool| {
-            let rows = states.chunks_exact(width).enumerate().filter(|(row, _)| wanted(*row));
+        let mean = |wanted: &dyn Fn(&Token) -> bool| {
+            let rows = states.chunks_exact(width).zip(stretches.iter().flatten()).filter(|(_, token)| wanted(token));
             let mut sum = vec![0.0; width];
-            rows.for_each(|(_, state)| sum.iter_mut().zip(state).for_each(|(sum, value)| *sum += value));
+            rows.for_each(|(state, _)| add(&mut sum, state));
             normalised(sum)
         };
         let whole = mean(&|_| true).unwrap_or_else(|| vec![0.0; width]);
         let part = |part: &Range<usize>| {
-            let within =
-                |row: usize| tokens[row].at.as_ref().is_some_and(|at| at.start < part.end && part.start < at.end);
+            let within = |token: &Token| token.at.as_ref().is_some_and(|at| at.start < part.end && part.start < at.end);
             mean(&within).unwrap_or_else(|| whole.clone())
         };
         Encoded { parts: parts.iter().map(part).collect(), whole }
     }
+
+    /// What many texts mean, one by one.
+    fn embed_all(&self, texts: &[&str]) -> Vec<Embedding> {
+        let mut embeddings = Vec::with_capacity(texts.len());
+        for texts in texts.chunks(TEXTS_TOGETHER) {
+            let read: Vec<Vec<Vec<Token>>> = texts.iter().map(|text| self.stretches(text, &[])).collect();
+            let lengths: Vec<usize> = read.iter().map(|stretches| stretches.iter().map(Vec::len).sum()).collect();
+            let states = self.states(&read.into_iter().flatten().collect::<Vec<_>>());
+            let mut rows = states.chunks_exact(self.size());
+            for length in lengths {
+                let mut sum = vec![0.0; self.size()];
+                rows.by_ref().take(length).for_each(|state| add(&mut sum, state));
+                embeddings.push(normalised(sum).unwrap_or_else(|| vec![0.0; self.size()]));
+            }
+        }
+        embeddings
+    }
+
+    /// The tokens of a text: one stretch, or as many as it takes.
+    fn stretches(&self, text: &str, parts: &[Range<usize>]) -> Vec<Vec<Token>> {
+        let at_once = self.tokenizer.tokens_max();
+        let tokens = self.tokenizer.encode(PREFIX, text, at_once * STRETCHES_MAX);
+        if tokens.len() <= at_once {
+            return vec![tokens];
+        }
+        let borders: Vec<usize> = parts.iter().map(|part| part.start).collect();
+        let cut = stretches::cut(text, &tokens, &borders, at_once.saturating_sub(TOKENS_BESIDE));
+        let tokens_of = |at: Range<usize>| {
+            let mut tokens = self.tokenizer.encode(PREFIX, &text[at.clone()], at_once);
+            for place in tokens.iter_mut().filter_map(|token| token.at.as_mut()) {
+                *place = place.start + at.start..place.end + at.start;
+            }
+            tokens
+        };
+        cut.into_iter().take(STRETCHES_MAX).map(tokens_of).collect()
+    }
+
+    /// The states of all tokens, row by row.
+    fn states(&self, stretches: &[Vec<Token>]) -> Vec<f32> {
+        let mut states = Vec::new();
+        let mut together: Vec<&[Token]> = Vec::new();
+        for stretch in stretches {
+            if together.iter().map(|tokens| tokens.len()).sum::<usize>() + stretch.len() > TOKENS_TOGETHER {
+                states.extend(self.transformer.run(&std::mem::take(&mut together)));
+            }
+            together.push(stretch);
+        }
+        states.extend(self.transformer.run(&together));
+        states
+    }
+}
+
+fn add(sum: &mut [f32], values: &[f32]) {
+    sum.iter_mut().zip(values).for_each(|(sum, value)| *sum += value);
 }
 
 /// None if there is no direction in it.

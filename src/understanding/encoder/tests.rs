@@ -62,7 +62,7 @@ const REFERENCE: [Reference; 5] = [
 #[test]
 fn embeddings_are_those_of_another_program() {
     for (text, tokens, behind_prefix, first, last) in REFERENCE {
-        let found: Vec<u32> = ENCODER.tokenizer.encode(PREFIX, text).iter().map(|token| token.id).collect();
+        let found: Vec<u32> = ENCODER.tokenizer.encode(PREFIX, text, 512).iter().map(|token| token.id).collect();
         assert_eq!((found.len(), &found[4..8]), (tokens, &behind_prefix[..]), "{text}");
         let embedding = ENCODER.embed(text);
         let ends = embedding[..8].iter().chain(&embedding[embedding.len() - 4..]);
@@ -95,11 +95,56 @@ fn parts_are_what_was_asked_for_and_all_of_it_is_nearly_the_whole() {
 fn texts_without_end_are_cut_and_texts_without_words_have_a_meaning_too() {
     let unspaced = "ä".repeat(200_000);
     for text in [unspaced.as_str(), "", "\u{0}\u{301}\u{202e}", "🙂🙂🙂"] {
-        let tokens = ENCODER.tokenizer.encode(PREFIX, text);
+        let tokens = ENCODER.tokenizer.encode(PREFIX, text, 512);
         assert!(tokens.len() <= 512);
         assert!(tokens.iter().filter_map(|token| token.at.clone()).all(|at| text.get(at).is_some()));
-        let embedding = ENCODER.embed(text);
+        let embedding = ENCODER.embed(text.get(..2000).unwrap_or(text));
         assert!((cosine(&embedding, &embedding) - 1.0).abs() < 1e-4);
+    }
+    let stretches = ENCODER.stretches(&unspaced[..20_000], &[]);
+    assert!((2..=STRETCHES_MAX).contains(&stretches.len()) && stretches.iter().all(|tokens| tokens.len() <= 512));
+}
+
+/// 600 words about one thing, and at the end another.
+fn long_note() -> (String, Vec<Range<usize>>) {
+    let mut text = "Das Internet geht bei uns seit gestern nicht mehr, die Lampe am Router ist rot. ".repeat(40);
+    text += "Außerdem möchte ich mein Paket zurückschicken.";
+    let parts = crate::understanding::text::sentences(&text);
+    (text, parts)
+}
+
+#[test]
+fn what_is_said_at_the_end_of_a_very_long_note_is_read() {
+    let (text, parts) = long_note();
+    let stretches = ENCODER.stretches(&text, &parts);
+    assert!(stretches.len() >= 2 && stretches.iter().all(|tokens| tokens.len() <= 512), "{}", stretches.len());
+    let encoded = ENCODER.encode(&text, &parts);
+    let alone = ENCODER.embed("Außerdem möchte ich mein Paket zurückschicken.");
+    let (last, first) = (&encoded.parts[parts.len() - 1], &encoded.parts[0]);
+    // Read in the light of its stretch, it is still far closer to itself alone than what the rest is about.
+    let (end, rest) = (cosine(last, &alone), cosine(first, &alone));
+    assert!(end > rest + 0.04, "{end} {rest}");
+}
+
+#[test]
+fn every_byte_of_a_long_text_is_read_once() {
+    let (text, parts) = long_note();
+    for parts in [&parts[..], &[]] {
+        let stretches = ENCODER.stretches(&text, parts);
+        let read: String =
+            stretches.iter().flatten().filter_map(|token| token.at.clone()).map(|at| &text[at]).collect();
+        let spaceless = |text: &str| text.split_whitespace().collect::<String>();
+        assert_eq!(spaceless(&read), spaceless(&text));
+    }
+}
+
+#[test]
+fn texts_that_are_read_together_mean_what_they_mean_alone() {
+    let (long, _) = long_note();
+    let short = REFERENCE.iter().map(|reference| reference.0).chain([""]).cycle().take(TEXTS_TOGETHER);
+    let texts: Vec<&str> = short.chain([&long[..long.len() / 2], REFERENCE[0].0]).collect();
+    for (text, together) in texts.iter().zip(ENCODER.embed_all(&texts)) {
+        assert!(cosine(&together, &ENCODER.embed(text)) > 0.99999, "{} bytes", text.len());
     }
 }
 

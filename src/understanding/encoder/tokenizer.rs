@@ -62,21 +62,25 @@ impl Tokenizer {
         Self { pieces, normalised, special, tokens_max, unknown_score }
     }
 
-    /// The pieces of `prefix` and `text` together, between the marks of beginning and end; at most as many as the model
-    /// reads.
-    pub fn encode(&self, prefix: &str, text: &str) -> Vec<Token> {
-        let characters = self.normalise(prefix, text);
+    /// How many tokens the model reads at once.
+    pub fn tokens_max(&self) -> usize {
+        self.tokens_max
+    }
+
+    /// The pieces of `prefix` and `text` together, between the marks of beginning and end; at most `tokens_max`.
+    pub fn encode(&self, prefix: &str, text: &str, tokens_max: usize) -> Vec<Token> {
+        let characters = self.normalise(prefix, text, tokens_max);
         let mut tokens = vec![Token { id: self.special.begin, at: None }];
         tokens.extend(self.cut(&characters));
-        tokens.truncate(self.tokens_max - 1);
+        tokens.truncate(tokens_max - 1);
         tokens.push(Token { id: self.special.end, at: None });
         tokens
     }
 
     /// The characters as the pieces spell them, each with the bytes of the text that it came from.
-    fn normalise(&self, prefix: &str, text: &str) -> Vec<(char, Option<Range<usize>>)> {
-        // A token has a character at least: what lies far behind the last that is read need not be looked at.
-        let characters_max = self.tokens_max * self.pieces.bytes_max;
+    fn normalise(&self, prefix: &str, text: &str, tokens_max: usize) -> Vec<(char, Option<Range<usize>>)> {
+        // What lies far behind the last token that is wanted need not be looked at.
+        let characters_max = tokens_max * self.pieces.bytes_max;
         let before = prefix.chars().map(|c| (c, None));
         let within = text.char_indices().map(|(at, c)| (c, Some(at..at + c.len_utf8())));
         let mut out = vec![(SPACE, None)];

@@ -6,6 +6,7 @@ use pulp::Arch;
 use super::{
     file::{Fault, Packed, Shape, Weights},
     matrix::{Linear, Panels},
+    tokenizer::Token,
 };
 
 #[derive(Debug)]
@@ -58,25 +59,34 @@ impl Transformer {
         self.shape.width
     }
 
-    /// The last layer's state of every token, row by row. There are at most as many tokens as the model has places.
-    pub fn run(&self, tokens: &[u32]) -> Vec<f32> {
+    /// The last layer's states of the tokens of all texts, row by row. Texts know nothing of each other; the more there
+    /// are, the less often the weights are fetched from memory. A text has at most as many tokens as the model has places.
+    pub fn run(&self, texts: &[&[Token]]) -> Vec<f32> {
         let width = self.shape.width;
-        let mut states = vec![0.0; tokens.len().min(self.shape.positions) * width];
-        for ((state, &token), place) in states.chunks_exact_mut(width).zip(tokens).zip(self.places.chunks_exact(width))
-        {
-            self.words.unpack_row((token as usize).min(self.shape.vocabulary - 1), state);
-            add(state, place);
+        let lengths: Vec<usize> = texts.iter().map(|tokens| tokens.len().min(self.shape.positions)).collect();
+        let mut states = vec![0.0; lengths.iter().sum::<usize>() * width];
+        let tokens = texts.iter().zip(&lengths).flat_map(|(tokens, &length)| tokens[..length].iter().enumerate());
+        for (state, (number, token)) in states.chunks_exact_mut(width).zip(tokens) {
+            self.words.unpack_row((token.id as usize).min(self.shape.vocabulary - 1), state);
+            add(state, &self.places[number * width..][..width]);
         }
         self.scale.apply(&mut states);
         for layer in &self.layers {
-            self.pass(layer, &mut states);
+            self.pass(layer, &mut states, &lengths);
         }
         states
     }
 
-    fn pass(&self, layer: &Layer, states: &mut [f32]) {
+    fn pass(&self, layer: &Layer, states: &mut [f32], lengths: &[usize]) {
         let (query, key, value) = (layer.query.apply(states), layer.key.apply(states), layer.value.apply(states));
-        add(states, &layer.attended.apply(&self.attend(&query, &key, &value)));
+        let mut attended = vec![0.0; states.len()];
+        let mut start = 0;
+        for length in lengths {
+            let at = start..start + length * self.shape.width;
+            self.attend(&query[at.clone()], &key[at.clone()], &value[at.clone()], &mut attended[at.clone()]);
+            start = at.end;
+        }
+        add(states, &layer.attended.apply(&attended));
         layer.attended_scale.apply(states);
         let mut inner = layer.inner.apply(states);
         for x in &mut inner {
@@ -87,11 +97,10 @@ impl Transformer {
     }
 
     /// Every token takes of the others' values in proportion to how well its query fits their keys, head by head.
-    fn attend(&self, query: &[f32], key: &[f32], value: &[f32]) -> Vec<f32> {
+    fn attend(&self, query: &[f32], key: &[f32], value: &[f32], attended: &mut [f32]) {
         let width = self.shape.width;
         let (count, part) = (query.len() / width, width / self.shape.heads);
         let sharpness = 1.0 / (part as f32).sqrt();
-        let mut attended = vec![0.0; query.len()];
         for head in 0..self.shape.heads {
             let of = |rows: &[f32]| -> Vec<f32> {
                 rows.chunks_exact(width).flat_map(|row| row[head * part..][..part].iter().copied()).collect()
@@ -112,7 +121,6 @@ impl Transformer {
                 row[head * part..][..part].copy_from_slice(taken);
             }
         }
-        attended
     }
 }
 

@@ -119,20 +119,37 @@ impl Vocabulary {
 #[derive(Debug)]
 pub struct Index {
     size: usize,
-    /// By feature: which vectors have it, and with what weight.
-    postings: Vec<Vec<(u32, f32)>>,
+    weights: Weights,
+}
+
+/// The vectors' weights by feature.
+#[derive(Debug)]
+enum Weights {
+    /// Which vectors have the feature, and with what weight.
+    Few(Vec<Vec<(u32, f32)>>),
+    /// Every vector has every feature: one row of weights a feature, which is added up much faster.
+    All(Vec<f32>),
 }
 
 impl Index {
     #[must_use]
     pub fn of(vectors: &[Sparse], features: usize) -> Self {
+        if vectors.iter().all(|vector| vector.len() == features) {
+            let mut rows = vec![0.0; features * vectors.len()];
+            for (number, vector) in vectors.iter().enumerate() {
+                for &(feature, weight) in vector {
+                    rows[feature as usize * vectors.len() + number] = weight;
+                }
+            }
+            return Self { size: vectors.len(), weights: Weights::All(rows) };
+        }
         let mut postings = vec![Vec::new(); features];
         for (number, vector) in (0..).zip(vectors) {
             for &(feature, weight) in vector {
                 postings[feature as usize].push((number, weight));
             }
         }
-        Self { size: vectors.len(), postings }
+        Self { size: vectors.len(), weights: Weights::Few(postings) }
     }
 
     /// The cosine with each of the vectors.
@@ -140,8 +157,16 @@ impl Index {
     pub fn cosines(&self, vector: &Sparse) -> Vec<f32> {
         let mut cosines = vec![0.0; self.size];
         for &(feature, weight) in vector {
-            for &(number, other) in &self.postings[feature as usize] {
-                cosines[number as usize] += weight * other;
+            match &self.weights {
+                Weights::Few(postings) => {
+                    for &(number, other) in &postings[feature as usize] {
+                        cosines[number as usize] += weight * other;
+                    }
+                }
+                Weights::All(rows) => {
+                    let row = &rows[feature as usize * self.size..][..self.size];
+                    cosines.iter_mut().zip(row).for_each(|(cosine, other)| *cosine += weight * other);
+                }
             }
         }
         cosines
@@ -233,6 +258,19 @@ mod tests {
         let vocabulary = Vocabulary::learn(&["Rechnung", "Paket"]);
         let alone = cosine(&vocabulary, "Rechnung", "Rechnung");
         assert!(cosine(&vocabulary, "Qualle Xylophon Zypern Rechnung Yucca", "Rechnung") < 0.7 * alone);
+    }
+
+    #[test]
+    fn vectors_that_have_every_feature_are_compared_like_any_others() {
+        let full = |a: f32, b: f32| vec![(0, a), (1, b)];
+        let vectors = [full(0.6, 0.8), full(1.0, 0.0), full(-0.8, 0.6)];
+        let mixed: Vec<Sparse> = vectors.iter().cloned().chain([vec![(1, 1.0)]]).collect();
+        let (all, few) = (Index::of(&vectors, 2), Index::of(&mixed, 2));
+        assert!(matches!((&all.weights, &few.weights), (Weights::All(_), Weights::Few(_))));
+        for vector in &mixed {
+            assert_eq!(all.cosines(vector), few.cosines(vector)[..3]);
+        }
+        assert!(Index::of(&[], 2).cosines(&vectors[0]).is_empty());
     }
 
     #[test]
