@@ -19,6 +19,7 @@ use crate::{
     models::{ModelError, Store},
     pipeline::Stages,
     recordings::{self, Recordings},
+    reply::draft::{self, Drafter},
     shutdown::Shutdown,
     telemetry,
     tenants::Tenants,
@@ -224,6 +225,7 @@ pub fn stages_on(config: &Config, pool: Pool) -> Result<Arc<Stages>, StartError>
         asr: config.asr,
         playbook,
         understander,
+        drafter: Drafter::new(&config.reply.draft)?,
         tenants: config.tenants,
         retry: config.worker.retry,
         long_s: config.worker.lanes.long_s,
@@ -335,6 +337,8 @@ pub enum StartError {
     NothingToAcknowledge { tenant: String },
     #[error(transparent)]
     Understanding(#[from] understanding::SetupError),
+    #[error(transparent)]
+    Draft(#[from] draft::SetupError),
     #[error("{why}")]
     Watch { why: &'static str },
     #[error(transparent)]

@@ -73,13 +73,14 @@ pub enum Stage {
     Decode,
     Transcribe,
     Understand,
+    Draft,
     /// Not of a note but of its result, on its way into a ticketing system.
     Ticket,
 }
 
 impl Stage {
-    pub const ALL: [Self; 6] =
-        [Self::Receive, Self::Fetch, Self::Decode, Self::Transcribe, Self::Understand, Self::Ticket];
+    pub const ALL: [Self; 7] =
+        [Self::Receive, Self::Fetch, Self::Decode, Self::Transcribe, Self::Understand, Self::Draft, Self::Ticket];
 
     #[must_use]
     pub fn as_str(self) -> &'static str {
@@ -89,6 +90,7 @@ impl Stage {
             Self::Decode => "decode",
             Self::Transcribe => "transcribe",
             Self::Understand => "understand",
+            Self::Draft => "draft",
             Self::Ticket => "ticket",
         }
     }

@@ -1,7 +1,7 @@
 //! Read this first: what happens to one voice note, from top to bottom.
 //!
 //! ```text
-//! fetch ─► decode ─► speech? ─► transcribe ─► trustworthy? ─► understand ─► suggest ─► Outcome
+//! fetch ─► decode ─► speech? ─► transcribe ─► trustworthy? ─► understand ─► suggest (─► draft) ─► Outcome
 //! ```
 //!
 //! [`process`] turns a note into an [`Outcome`]: what to publish, and what to tell the broker. It performs neither;
@@ -35,10 +35,14 @@ use crate::{
     },
     backlog::Relief,
     broker::Lane,
-    event::{Event, Processed, Reason, envelope::Received, processed::OutcomeKind},
+    event::{
+        Event, Processed, Reason,
+        envelope::Received,
+        processed::{OutcomeKind, Reply},
+    },
     note::VoiceNote,
     outcome::{DeadLetterCause, Disposition, Outcome, Settlement, Stage},
-    reply,
+    reply::{self, draft::Drafter},
     report::{Attempt, Report},
     retry::RetryPolicy,
     tenants::Tenants,
@@ -56,6 +60,8 @@ pub struct Stages {
     pub asr: asr::Config,
     pub understander: Understander,
     pub playbook: Playbook,
+    /// Says suggestions once more, where the operator has a language model for that.
+    pub drafter: Option<Drafter>,
     pub tenants: Tenants,
     pub retry: RetryPolicy,
     /// Seconds from which on a note waits on the lane of long ones.
@@ -73,7 +79,10 @@ pub async fn process(received: &Received, attempt: Attempt, stages: &Arc<Stages>
     }
     let result = listen(note, attempt, stages, &mut report).await;
     let settlement = match result {
-        Ok(Listened::Answered) => Settlement::Ack,
+        Ok(Listened::Answered) => {
+            rephrase(attempt, stages, &mut report).await;
+            Settlement::Ack
+        }
         Ok(Listened::IsLong) => return Outcome::settled(Settlement::Move(Lane::Long)),
         Err(failure) => match failure.disposition() {
             Disposition::Fail => {
@@ -238,6 +247,18 @@ impl Hearing {
                 report.data.transcript = Some(transcript);
             }
         }
+    }
+}
+
+/// Has the suggestion said in the customer's tone, where there is a model for that and nobody waits behind the note. It
+/// needs no slot, and whatever comes of it, there is a suggestion.
+async fn rephrase(attempt: Attempt, stages: &Stages, report: &mut Report) {
+    let Some(drafter) = stages.drafter.as_ref().filter(|_| attempt.relief.is_none()) else { return };
+    let Some(material) = drafter.material(&report.data, &stages.playbook) else { return };
+    let (draft, drafting) = report.timed_async(Stage::Draft, drafter.draft(&material)).await;
+    report.data.drafting = Some(drafting);
+    if let (Some(draft), Some(Reply::Suggestion { text, .. })) = (draft, &mut report.data.reply) {
+        *text = draft;
     }
 }
 

@@ -108,6 +108,7 @@ impl Report {
             transcript: None,
             understanding: None,
             reply: None,
+            drafting: None,
             route: None,
             follow_up: None,
             relief: attempt.relief,
@@ -152,6 +153,7 @@ impl Report {
             Stage::Decode => &mut timings.decode,
             Stage::Transcribe => &mut timings.transcribe,
             Stage::Understand => &mut timings.understand,
+            Stage::Draft => &mut timings.draft,
         };
         *kept = Some(milliseconds(elapsed));
     }

@@ -11,6 +11,7 @@ mod cli;
 mod contract;
 mod dead_letters;
 mod docs;
+mod drafting;
 mod end_to_end;
 mod gateway;
 mod import;

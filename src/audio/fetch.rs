@@ -19,6 +19,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use url::Url;
 
+pub(crate) use self::address::is_public;
 pub use self::web::{Credential, Sites, Web};
 use self::{address::Allowed, file::Roots, http::Http, object::Store};
 use crate::{

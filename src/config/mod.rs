@@ -17,7 +17,7 @@ pub use self::{
     secret::{Secret, SecretError},
 };
 use crate::{
-    asr, audio, broker, gateway, import, ledger, models, recordings, telemetry, tenants::Tenants, tickets,
+    asr, audio, broker, gateway, import, ledger, models, recordings, reply, telemetry, tenants::Tenants, tickets,
     understanding, watch, worker,
 };
 
@@ -50,6 +50,8 @@ pub struct Config {
     /// What is read from a note.
     pub understanding: understanding::Config,
     pub playbook: PlaybookConfig,
+    /// Replies, beyond what the playbook says.
+    pub reply: reply::Config,
     /// Settings by tenant.
     pub tenants: Tenants,
     pub worker: worker::Config,
@@ -68,12 +70,13 @@ pub struct PlaybookConfig {
 }
 
 /// Paths of all settings that are secrets: what the environment sets there is kept as a reference to the variable.
-const SECRETS: [&[&str]; 5] = [
+const SECRETS: [&[&str]; 6] = [
     &["broker", "url"],
     &["ledger", "url"],
     &["fetch", "object_store", "access_key"],
     &["fetch", "object_store", "secret_key"],
     &["import", "pseudonym_key"],
+    &["reply", "draft", "api_key"],
 ];
 
 impl Config {
@@ -114,6 +117,9 @@ impl Config {
         self.ledger.address()?;
         for secret in self.tickets.iter().flat_map(|tickets| tickets.vendor.secrets()) {
             secret.read()?;
+        }
+        if let Some(key) = &self.reply.draft.api_key {
+            key.read()?;
         }
         for client in &self.http.tokens {
             client.token.read()?;

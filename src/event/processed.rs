@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
-use super::Reason;
+use super::{Drafting, Reason};
 use crate::{
     backlog::Relief,
     note::{Channel, NoteId, Recording, Tenant},
@@ -42,6 +42,9 @@ pub struct Processed {
     pub transcript: Option<Transcript>,
     pub understanding: Option<Understanding>,
     pub reply: Option<Reply>,
+    /// Set where a language model was asked to rephrase the suggestion: whose words it has.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub drafting: Option<Drafting>,
     pub route: Option<Route>,
     pub follow_up: Option<FollowUp>,
 
@@ -79,6 +82,7 @@ impl Processed {
             transcript: None,
             understanding: None,
             reply: Some(Reply::Abstention { reason: Abstained::NothingUnderstood }),
+            drafting: None,
             route: None,
             follow_up: None,
             ..self.clone()
@@ -333,6 +337,9 @@ pub struct Timings {
     pub decode: Option<u64>,
     pub transcribe: Option<u64>,
     pub understand: Option<u64>,
+    /// Waiting for a language model's draft; absent where none was asked.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub draft: Option<u64>,
     /// This attempt from start to end, without the queue.
     pub total: u64,
 }

@@ -3,11 +3,15 @@
 //!
 //! Better silent than a bad dialogue: whenever the intent, the language or a fact is unsure there is a question or an
 //! abstention with its reason. Nothing here is ever sent by itself. What a customer says is data: it fills a slot and
-//! is not looked at again. [`acknowledgement`] answers before anybody has listened.
+//! is not looked at again. [`acknowledgement`] answers before anybody has listened; [`draft`] may say a suggestion once
+//! more, in the customer's tone.
 
 pub mod acknowledgement;
+pub mod draft;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use crate::{
     event::processed::{Abstained, Entity, FollowUp, Reply, Route, Transcript, Understanding},
@@ -15,6 +19,14 @@ use crate::{
     private::Private,
     understanding::playbook::{Intent, Part, Playbook, ReplyTexts, Template},
 };
+
+/// How replies are made, beyond what the playbook says.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    /// A language model that may rephrase suggestions.
+    pub draft: draft::Config,
+}
 
 /// A fact longer than this is no fact.
 const FACT_CHARS_MAX: usize = 120;

@@ -4,6 +4,7 @@ pub mod clips;
 pub mod frames;
 pub mod guarded;
 pub mod http_proxy;
+pub mod language_model;
 pub mod ledger;
 pub mod nonspeech;
 pub mod platforms;

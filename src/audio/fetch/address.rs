@@ -135,7 +135,7 @@ pub(super) fn forbidden_address(error: &(dyn std::error::Error + 'static)) -> Op
 }
 
 /// Whether an address belongs to somebody on the internet: what is special, local or translated to that is not public.
-fn is_public(ip: IpAddr) -> bool {
+pub(crate) fn is_public(ip: IpAddr) -> bool {
     match ip {
         IpAddr::V4(ip) => is_public_v4(ip),
         IpAddr::V6(ip) => is_public_v6(ip),

@@ -10,7 +10,7 @@ mod iban;
 mod moments;
 mod money;
 mod names;
-pub(super) mod numbers;
+pub(crate) mod numbers;
 mod runs;
 
 use std::{collections::BTreeMap, ops::Range};

@@ -51,6 +51,7 @@ pub fn redact(processed: &Processed, rules: &BTreeMap<String, EntityRule>) -> Re
         transcript,
         understanding,
         reply,
+        drafting,
         route,
         follow_up,
         relief,
@@ -80,6 +81,7 @@ pub fn redact(processed: &Processed, rules: &BTreeMap<String, EntityRule>) -> Re
         // Paths and addresses name people and carry tokens; who may not see the text may not hear it either.
         recording: None,
         reply,
+        drafting,
         understanding: understanding.map(|understanding| redacted_understanding(understanding, mask.as_ref())),
         transcript: transcript.zip(mask.as_ref()).map(|(transcript, mask)| redacted_transcript(transcript, mask)),
         route,
