@@ -1,6 +1,7 @@
 //! The command line: what it prints, how it ends.
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use sprachpost::understanding::playbook::Playbook;
 
 use crate::support::program::{self, Server, stderr, stdout};
 
@@ -154,4 +155,58 @@ fn a_port_in_use_is_an_error_that_says_what_to_do() {
     let output = command.arg("serve").output().unwrap();
     assert_eq!(output.status.code(), Some(2));
     assert!(stderr(&output).contains("http.listen"), "{}", stderr(&output));
+}
+
+/// A playbook is measured on `lines`, as JSON.
+fn evaluated(lines: &[Value]) -> Value {
+    let folder = tempfile::tempdir().unwrap();
+    let notes = folder.path().join("notes.jsonl");
+    let lines: Vec<String> = lines.iter().map(Value::to_string).collect();
+    std::fs::write(&notes, lines.join("\n")).unwrap();
+    let output = run(&["playbook", "evaluate", notes.to_str().unwrap(), "--json"]);
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    serde_json::from_str(&stdout(&output)).unwrap()
+}
+
+#[test]
+fn a_playbook_is_measured_on_recordings_as_on_texts() {
+    let clip = |name: &str| format!("{}/tests/clips/notes/{name}", program::ROOT);
+    let scores = evaluated(&[
+        json!({"file": clip("de-outage.ogg"), "intent": "outage"}),
+        json!({"text": "Mein Paket ist seit einer Woche nicht angekommen.", "intent": "parcel_missing"}),
+        json!({"file": clip("de-complaint.ogg"), "intent": "complaint", "language": "de"}),
+        json!({"file": clip("silent.ogg"), "intent": null}),
+        json!({"text": "Die Katze liegt schon wieder auf dem Sofa und schläft.", "intent": null}),
+    ]);
+    assert_eq!((&scores["in_scope"], &scores["out_of_scope"]), (&json!(3), &json!(2)));
+    assert_eq!((scores["accuracy"].as_f64(), scores["leaked"].as_f64()), (Some(1.0), Some(0.0)), "{scores}");
+}
+
+#[test]
+fn a_playbook_is_measured_on_the_recordings_of_the_evaluation_folder() {
+    let Some(folder) = std::env::var_os("SPRACHPOST_EVAL_DIR").map(std::path::PathBuf::from) else {
+        eprintln!(
+            "\n!!! SKIPPED: a playbook is measured on recordings: SPRACHPOST_EVAL_DIR names no folder of clips\n"
+        );
+        return;
+    };
+    let manifest = std::fs::read_to_string(folder.join("manifest.jsonl")).unwrap();
+    let (mut notes, mut lines) = (std::collections::BTreeSet::new(), Vec::new());
+    for line in manifest.lines() {
+        let clip: Value = serde_json::from_str(line).unwrap();
+        let intent = clip["intent"].as_str().filter(|&name| name != "none" && name != "greeting");
+        let clean = clip["variant"] == "clean" && matches!(clip["language"].as_str(), Some("de" | "en"));
+        if let (Some(intent), true, Some(note)) = (intent, clean, clip["note_id"].as_str())
+            && notes.insert(note.to_owned())
+        {
+            let file = folder.join(clip["file"].as_str().unwrap()).canonicalize().unwrap();
+            lines.push(json!({"file": file, "intent": intent}));
+        }
+    }
+    let known = |line: &Value| Playbook::builtin().unwrap().intent(line["intent"].as_str().unwrap()).is_some();
+    lines.retain(known);
+    lines.truncate(16);
+    let scores = evaluated(&lines);
+    eprintln!("{} recordings: {scores}", lines.len());
+    assert!(lines.len() >= 10 && scores["accuracy"].as_f64().unwrap() >= 0.7, "{scores}");
 }

@@ -7,6 +7,7 @@ use std::{
 };
 
 use anyhow::Context;
+use futures_util::{StreamExt, stream};
 use serde::Deserialize;
 
 use crate::{
@@ -15,6 +16,7 @@ use crate::{
     event::{Event, envelope::Received, processed::Transcript},
     note::{AudioSource, Channel, VoiceNote},
     pipeline::{self, Stages},
+    reply,
     report::Attempt,
     understanding::{self, evaluation::LabelledNote},
 };
@@ -39,17 +41,16 @@ pub async fn read(path: &Path, config: &Config) -> anyhow::Result<Vec<LabelledNo
         let found = folder.join(file).canonicalize();
         files.push(found.with_context(|| format!("the recording {} cannot be opened", file.display()))?);
     }
-    let stages = if files.is_empty() { None } else { Some(ears(config, &files)?) };
-    let mut files = files.into_iter();
-    let mut notes = Vec::with_capacity(lines.len());
-    for Line { text, file: _, intent, language } in lines {
-        let heard = match (&stages, if text.is_none() { files.next() } else { None }) {
-            (Some(stages), Some(file)) => hear(&file, language.clone(), stages).await,
-            _ => None,
-        };
-        notes.push(LabelledNote { text: text.unwrap_or_default(), intent, language, heard });
-    }
-    Ok(notes)
+    let recordings = lines.iter().filter(|line| line.file.is_some());
+    let asked: Vec<_> = files.iter().cloned().zip(recordings.map(|line| line.language.clone())).collect();
+    let mut heard = hear_all(config, asked).await?.into_iter();
+    let note = |Line { text, file, intent, language }| LabelledNote {
+        text: text.unwrap_or_default(),
+        intent,
+        language,
+        heard: file.and_then(|_| heard.next().flatten()),
+    };
+    Ok(lines.into_iter().map(note).collect())
 }
 
 fn parse(text: &str, file: &str) -> anyhow::Result<Vec<Line>> {
@@ -70,21 +71,34 @@ fn parse(text: &str, file: &str) -> anyhow::Result<Vec<Line>> {
 
 const EXPECTED: &str = "each line is a JSON object with `text` or `file`, and `intent`";
 
+/// What was heard in each recording, in their order; none where nothing was understood that can be trusted.
+async fn hear_all(
+    config: &Config,
+    recordings: Vec<(PathBuf, Option<String>)>,
+) -> anyhow::Result<Vec<Option<Transcript>>> {
+    if recordings.is_empty() {
+        return Ok(Vec::new());
+    }
+    let stages = ears(config, &recordings.iter().map(|(file, _)| file.clone()).collect::<Vec<_>>())?;
+    let hearing = recordings.into_iter().map(|(file, language)| hear(file, language, Arc::clone(&stages)));
+    Ok(stream::iter(hearing).buffered(stages.pool.slots()).collect().await)
+}
+
 /// Only what is needed to hear: what it means is judged elsewhere.
 fn ears(config: &Config, files: &[PathBuf]) -> anyhow::Result<Arc<Stages>> {
     let mut config = Config { understanding: understanding::Config::without_encoder(), ..config.clone() };
     config.fetch.file_roots.extend(files.iter().filter_map(|file| file.parent()).map(Path::to_owned));
     config.worker.retry.attempts_max = 1;
+    config.reply = reply::Config::default();
     Ok(app::stages(&config)?)
 }
 
-/// None where nothing was understood that can be trusted.
-async fn hear(file: &Path, language: Option<String>, stages: &Arc<Stages>) -> Option<Transcript> {
+async fn hear(file: PathBuf, language: Option<String>, stages: Arc<Stages>) -> Option<Transcript> {
     let audio = AudioSource::File { path: file.to_string_lossy().into_owned() };
     let tenant = "local".parse().ok()?;
     let note = VoiceNote::new(tenant, Channel::upload(), file.to_string_lossy().into_owned(), audio);
     let received = Received { note: VoiceNote { language, ..note }, traceparent: None };
-    let outcome = pipeline::process(&received, Attempt::only(), stages).await;
+    let outcome = pipeline::process(&received, Attempt::only(), &stages).await;
     outcome.effects.iter().find_map(Event::as_processed)?.transcript.clone()
 }
 
