@@ -34,8 +34,8 @@ use self::{
 const PREFIX: &str = "query: ";
 /// Tokens of a stretch that are none of the text: marks, the prefix, and what is cut otherwise beside it.
 const TOKENS_BESIDE: usize = 12;
-/// A text is read up to this many stretches, which is more than an hour of speech.
-const STRETCHES_MAX: usize = 32;
+/// A text is read up to this many stretches, some twenty minutes of speech: a slot is held for as long as it takes.
+const STRETCHES_MAX: usize = 8;
 /// Tokens that go through the model together: enough for each weight that is fetched from memory to be used often, few
 /// enough for what is computed from them to stay small beside the weights.
 const TOKENS_TOGETHER: usize = 512;
