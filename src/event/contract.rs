@@ -95,85 +95,7 @@ pub fn asyncapi() -> Value {
             "license": {"name": "MIT OR Apache-2.0"}
         },
         "defaultContentType": CONTENT_TYPE,
-        "channels": {
-            "notes": topic_channel(
-                topology::NOTES_EXCHANGE,
-                "received.{tenant}.{channel}",
-                "Notes on their way to a worker. A plain JSON object, a CloudEvent in binary mode (headers with the \
-                 prefix ce-, cloudEvents: or cloudEvents_) and one in structured mode are accepted.",
-                &["tenant", "channel"],
-                "received",
-            ),
-            "results": topic_channel(
-                topology::RESULTS_EXCHANGE,
-                "processed.{tenant}.{channel}.{outcome}.{language}.{intent}.{urgency}",
-                "Exactly one event a note. Parts that are unknown are `none`.",
-                &["tenant", "channel", "outcome", "language", "intent", "urgency"],
-                "processed",
-            ),
-            "acknowledgements": topic_channel(
-                topology::RESULTS_EXCHANGE,
-                "acknowledged.{tenant}.{channel}",
-                "At most one event a note, before anybody has listened to it, where the playbook or the tenant wants it.",
-                &["tenant", "channel"],
-                "acknowledged",
-            ),
-            "redactedResults": topic_channel(
-                topology::RESULTS_EXCHANGE,
-                "redacted.{tenant}.{channel}.{outcome}.{language}.{intent}.{urgency}",
-                "What the results say, without personal data, for tenants that want it.",
-                &["tenant", "channel", "outcome", "language", "intent", "urgency"],
-                "redacted",
-            ),
-            "dueFollowUps": topic_channel(
-                topology::RESULTS_EXCHANGE,
-                "follow-up-due.{tenant}.{channel}.{intent}",
-                "One event a follow-up of the playbook, when it is time to ask how things stand.",
-                &["tenant", "channel", "intent"],
-                "followUpDue",
-            ),
-            "spikes": topic_channel(
-                topology::RESULTS_EXCHANGE,
-                "spike.{tenant}.{intent}",
-                "One event a rise of an intent far above what is usual at that hour; `none` is notes without an intent.",
-                &["tenant", "intent"],
-                "spike",
-            ),
-            "closedCases": topic_channel(
-                topology::RESULTS_EXCHANGE,
-                "case-closed.{tenant}",
-                "What others publish when a case is closed, so that nobody is asked about it any more. A plain JSON \
-                 object and a CloudEvent in structured mode are accepted.",
-                &["tenant"],
-                "caseClosed",
-            ),
-            "urgentNotes": topic_channel(
-                topology::NOTES_EXCHANGE,
-                "urgent.{tenant}.{channel}",
-                "Notes that are to be worked on before all others.",
-                &["tenant", "channel"],
-                "received",
-            ),
-            "work": queue_channel(Lane::Regular.queue(), "The regular lane; notes are bound with `received.#`."),
-            "urgent": queue_channel(Lane::Urgent.queue(), "The urgent lane; notes are bound with `urgent.#`."),
-            "suspect": queue_channel(Lane::Suspect.queue(), "Notes that came back unsettled, to be tried one by one."),
-            "long": queue_channel(Lane::Long.queue(), "Notes that a worker found to be long."),
-            "deadLetters": queue_channel(
-                topology::DEAD_LETTER_QUEUE,
-                "Notes that were given up on, as they came, with the reason in headers.",
-            ),
-            "crashed": queue_channel(topology::CRASHED_QUEUE, "Notes that took their workers down, until one is answered."),
-            "ownQueue": own_queue_channel(
-                "sprachpost.{name}",
-                "What a role must not miss, or a channel takes off another system's exchange. It collects also while \
-                 nobody takes; one process at a time is given a connector's.",
-            ),
-            "ownDeadLetters": own_queue_channel(
-                "sprachpost.{name}.dead-letters",
-                "What was given up on there, as it came, with the reason in headers.",
-            ),
-            "unroutedResults": queue_channel(topology::UNROUTED_RESULTS, "Results that nobody has bound, for a while."),
-        },
+        "channels": channels(),
         "operations": {
             "takeNotes": operation("receive", "notes"),
             "publishResults": operation("send", "results"),
@@ -194,6 +116,89 @@ pub fn asyncapi() -> Value {
                 "caseClosed": message(CASE_CLOSED_V1, "Nobody has to ask any more", &case_closed_schema()),
             }
         }
+    })
+}
+
+/// Where messages are published, and the queues that they wait in.
+fn channels() -> Value {
+    json!({
+        "notes": topic_channel(
+            topology::NOTES_EXCHANGE,
+            "received.{tenant}.{channel}",
+            "Notes on their way to a worker. A plain JSON object, a CloudEvent in binary mode (headers with the \
+             prefix ce-, cloudEvents: or cloudEvents_) and one in structured mode are accepted.",
+            &["tenant", "channel"],
+            "received",
+        ),
+        "results": topic_channel(
+            topology::RESULTS_EXCHANGE,
+            "processed.{tenant}.{channel}.{outcome}.{language}.{intent}.{urgency}",
+            "Exactly one event a note. Parts that are unknown are `none`.",
+            &["tenant", "channel", "outcome", "language", "intent", "urgency"],
+            "processed",
+        ),
+        "acknowledgements": topic_channel(
+            topology::RESULTS_EXCHANGE,
+            "acknowledged.{tenant}.{channel}",
+            "At most one event a note, before anybody has listened to it, where the playbook or the tenant wants it.",
+            &["tenant", "channel"],
+            "acknowledged",
+        ),
+        "redactedResults": topic_channel(
+            topology::RESULTS_EXCHANGE,
+            "redacted.{tenant}.{channel}.{outcome}.{language}.{intent}.{urgency}",
+            "What the results say, without personal data, for tenants that want it.",
+            &["tenant", "channel", "outcome", "language", "intent", "urgency"],
+            "redacted",
+        ),
+        "dueFollowUps": topic_channel(
+            topology::RESULTS_EXCHANGE,
+            "follow-up-due.{tenant}.{channel}.{intent}",
+            "One event a follow-up of the playbook, when it is time to ask how things stand.",
+            &["tenant", "channel", "intent"],
+            "followUpDue",
+        ),
+        "spikes": topic_channel(
+            topology::RESULTS_EXCHANGE,
+            "spike.{tenant}.{intent}",
+            "One event a rise of an intent far above what is usual at that hour; `none` is notes without an intent.",
+            &["tenant", "intent"],
+            "spike",
+        ),
+        "closedCases": topic_channel(
+            topology::RESULTS_EXCHANGE,
+            "case-closed.{tenant}",
+            "What others publish when a case is closed, so that nobody is asked about it any more. A plain JSON \
+             object and a CloudEvent in structured mode are accepted.",
+            &["tenant"],
+            "caseClosed",
+        ),
+        "urgentNotes": topic_channel(
+            topology::NOTES_EXCHANGE,
+            "urgent.{tenant}.{channel}",
+            "Notes that are to be worked on before all others.",
+            &["tenant", "channel"],
+            "received",
+        ),
+        "work": queue_channel(Lane::Regular.queue(), "The regular lane; notes are bound with `received.#`."),
+        "urgent": queue_channel(Lane::Urgent.queue(), "The urgent lane; notes are bound with `urgent.#`."),
+        "suspect": queue_channel(Lane::Suspect.queue(), "Notes that came back unsettled, to be tried one by one."),
+        "long": queue_channel(Lane::Long.queue(), "Notes that a worker found to be long."),
+        "deadLetters": queue_channel(
+            topology::DEAD_LETTER_QUEUE,
+            "Notes that were given up on, as they came, with the reason in headers.",
+        ),
+        "crashed": queue_channel(topology::CRASHED_QUEUE, "Notes that took their workers down, until one is answered."),
+        "ownQueue": own_queue_channel(
+            "sprachpost.{name}",
+            "What a role must not miss, or a channel takes off another system's exchange. It collects also while \
+             nobody takes; one process at a time is given a connector's.",
+        ),
+        "ownDeadLetters": own_queue_channel(
+            "sprachpost.{name}.dead-letters",
+            "What was given up on there, as it came, with the reason in headers.",
+        ),
+        "unroutedResults": queue_channel(topology::UNROUTED_RESULTS, "Results that nobody has bound, for a while."),
     })
 }
 
