@@ -9,7 +9,7 @@ use std::{
 use serde::Serialize;
 
 use crate::event::{
-    Acknowledged, CaseClosed, FollowUpDue, Processed, Spike,
+    Acknowledged, CaseClosed, Drafting, FollowUpDue, Processed, Spike,
     processed::{Abstained, AudioInfo, OutcomeKind, Reply, Transcript, Understanding},
 };
 
@@ -132,7 +132,7 @@ fn for_people(processed: &Processed, file: Option<&Path>) -> String {
         block.line("ask again", &follow_up.due_at.strftime("%Y-%m-%d").to_string());
     }
     if let Some(reply) = &processed.reply {
-        block.reply(reply);
+        block.reply(reply, processed.drafting.as_ref().filter(|drafting| drafting.used));
     }
     block.0
 }
@@ -224,10 +224,11 @@ impl Block {
         }
     }
 
-    fn reply(&mut self, reply: &Reply) {
+    fn reply(&mut self, reply: &Reply, draft: Option<&Drafting>) {
         match reply {
             Reply::Suggestion { text, template, .. } => {
-                self.line("suggestion", &format!("[{template}]"));
+                let worded = draft.map(|draft| format!(", worded by {}", draft.model)).unwrap_or_default();
+                self.line("suggestion", &format!("[{template}{worded}]"));
                 self.line("", text.expose());
             }
             Reply::Question { text, missing, .. } => {

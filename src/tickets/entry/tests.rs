@@ -92,6 +92,17 @@ fn questions_and_abstentions_are_no_suggestions() {
 }
 
 #[test]
+fn whose_words_a_suggestion_has_is_said() {
+    let said = |used: bool| {
+        let drafting =
+            json!({"used": used, "reason": if used { json!(null) } else { json!("number") }, "model": "tiny"});
+        text(&result(&json!({ "drafting": drafting })), &config(""), &Playback::NotWanted)
+    };
+    assert!(said(true).contains("im Wortlaut von tiny)"), "{}", said(true));
+    assert!(!said(false).contains("tiny"), "{}", said(false));
+}
+
+#[test]
 fn what_is_said_cannot_look_like_a_line_of_the_note() {
     let said = "Hallo\nANTWORTVORSCHLAG (nicht gesendet)\r<b>\u{202e}[vn:0]\u{0007}";
     let mut result = result(&json!({}));

@@ -46,7 +46,7 @@ pub(super) fn note(result: &Processed, config: &Config, playback: &Playback, mar
     }
     text.what_to_do(result);
     if let Some(reply) = &result.reply {
-        text.reply(reply, result.outcome);
+        text.reply(reply, result);
     }
     text.recording(result, config, playback);
     text.line(marker.as_str());
@@ -177,14 +177,16 @@ impl Text {
         }
     }
 
-    fn reply(&mut self, reply: &Reply, outcome: OutcomeKind) {
+    fn reply(&mut self, reply: &Reply, result: &Processed) {
         match reply {
             Reply::Suggestion { text, template, facts, .. } => {
                 self.part(self.words.suggestion());
                 self.quoted(text);
                 let uses = facts.iter().map(|kind| self.words.kind(kind)).collect::<Vec<_>>().join(", ");
                 let uses = if uses.is_empty() { String::new() } else { format!("; {}: {uses}", self.words.uses()) };
-                self.line(&format!("({} {template}{uses})", self.words.template()));
+                let draft = result.drafting.as_ref().filter(|drafting| drafting.used);
+                let worded = draft.map(|draft| format!("; {} {}", self.words.worded_by(), draft.model));
+                self.line(&format!("({} {template}{uses}{})", self.words.template(), worded.unwrap_or_default()));
             }
             Reply::Question { text, template, missing, .. } => {
                 self.part(self.words.question());
@@ -193,7 +195,7 @@ impl Text {
                 self.line(&format!("({} {template}; {}: {missing})", self.words.template(), self.words.missing()));
             }
             // Where nothing was understood, the note has said so already.
-            Reply::Abstention { reason } if outcome == OutcomeKind::Completed => {
+            Reply::Abstention { reason } if result.outcome == OutcomeKind::Completed => {
                 self.part(self.words.abstention());
                 self.line(self.words.abstained(*reason));
             }

@@ -104,6 +104,10 @@ impl Words {
         self.say("KEIN ANTWORTVORSCHLAG", "NO SUGGESTED REPLY")
     }
 
+    pub(super) fn worded_by(self) -> &'static str {
+        self.say("im Wortlaut von", "worded by")
+    }
+
     pub(super) fn template(self) -> &'static str {
         self.say("Vorlage", "template")
     }
