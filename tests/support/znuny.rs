@@ -282,7 +282,7 @@ impl RealSystem for Server {
         format!(
             "type = \"znuny\"\nurl = \"{url}\"\nqueue = \"{queue}\"\nuser = \"{AGENT}\"\n\
              password = {{ file = \"{}\" }}\ncustomer_user = \"{CUSTOMER}\"\n\
-             conversation_field = \"{CONVERSATION_FIELD}\"\ntags_field = \"{TAGS_FIELD}\"\n",
+             conversation_field = \"{CONVERSATION_FIELD}\"\ntags_field = \"{TAGS_FIELD}\"\nreminders = true\n",
             self.password_file().display()
         )
     }

@@ -159,7 +159,7 @@ fn priority_queue_tags_and_reminder_are_set_and_a_repeat_changes_nothing() {
         let znuny = shared();
         let (queue, team) = (znuny.new_queue().await, znuny.new_queue().await);
         let more = format!(
-            "reminders = true\ntags = [\"voice\"]\n[priority_by_urgency]\nhigh = \"4 high\"\n[team_by_route]\ntechnik = \"{team}\"\n\
+            "tags = [\"voice\"]\n[priority_by_urgency]\nhigh = \"4 high\"\n[team_by_route]\ntechnik = \"{team}\"\n\
              [tags_by_intent]\noutage = [\"ausfall\"]\n"
         );
         let text = format!("{TEXT_TAGS_FIELD}\"\ntags_field_is = \"text");

@@ -121,6 +121,19 @@ fn a_title_holds_nothing_personal() {
 }
 
 #[test]
+fn a_reminder_that_hides_the_ticket_has_to_be_asked_for() {
+    let zammad = |more: &str| {
+        let text = "name = \"z\"\ntype = \"zammad\"\nurl = \"https://z.example\"\ntoken = { env = \"T\" }\n\
+                    group = \"Voice\"\ncustomer = \"voice@example.com\"\n";
+        toml::from_str(&format!("{text}{more}")).unwrap()
+    };
+    let reminds = |config: &Config| TicketEntry::of(&result(&json!({})), config, &Playback::NotWanted).reminder_at;
+    assert_eq!(reminds(&zammad("")), None);
+    assert!(reminds(&zammad("reminders = true\n")).is_some());
+    assert!(reminds(&config("")).is_some());
+}
+
+#[test]
 fn words_of_the_playbook_become_words_of_the_system() {
     let mapped = config(
         "tags = [\"voice\"]\ntags_if_escalated = [\"voice\", \"eskaliert\"]\n\

@@ -29,7 +29,7 @@ fn check_names_what_is_wrong_before_the_first_note_and_changes_nothing() {
         assert!(!text.is_empty(), "{}", program::stderr(&output));
         (output.status.code(), text)
     };
-    let mapped = "reminders = true\ntags = [\"voice\"]\n[priority_by_urgency]\nhigh = \"4 high\"\n[team_by_route]\ntechnik = \"Raw\"\n";
+    let mapped = "tags = [\"voice\"]\n[priority_by_urgency]\nhigh = \"4 high\"\n[team_by_route]\ntechnik = \"Raw\"\n";
     let (code, good) = check(&usual(znuny, &queue, mapped));
     assert_eq!(code, Some(0), "{good}");
     for said in
@@ -59,7 +59,7 @@ fn check_names_what_is_wrong_before_the_first_note_and_changes_nothing() {
         (usual(znuny, &queue, "[team_by_route]\ntechnik = \"No Such Team\"\n"), "No Such Team"),
         (usual(znuny, &queue, "[priority_by_urgency]\nhigh = \"99\"\n"), "99"),
         (with("state = \"nowhere\""), "state"),
-        (with("reminders = true\nreminder_state = \"nowhere\""), "nowhere"),
+        (with("reminder_state = \"nowhere\""), "nowhere"),
         (but(&queue, "voice-notes@tests.local", "nobody", ""), "customer user nobody"),
         (but(&queue, CONVERSATION_FIELD, "NoSuchField", ""), "NoSuchField"),
         (usual(znuny, &queue, "tags = [\"unknown\"]\n"), "unknown"),
