@@ -32,7 +32,7 @@ models: release ## Build, then fetch and check the speech models
 demo: models ## Voice notes in, transcripts and suggested replies out: no server needed
 	@scripts/demo $(TARGET)/release/sprachpost
 
-test: ## All tests: real model, real broker, real database, real ticketing system
+test: ## The tests: real model, real broker, real database, real ticketing system
 	@scripts/setup build broker ledger tickets
 	$(step) "Building the tests (the first time takes some minutes)"
 	@cargo test --locked --no-run

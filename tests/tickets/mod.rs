@@ -15,7 +15,7 @@ use sprachpost::{
     tickets::{Config, TicketConnector, TicketEntry, entry::Playback, limiter::Accounts},
 };
 
-use crate::support::{request_tracker::own_keys, ticketing::RealSystem};
+use crate::support::{program, request_tracker::own_keys, ticketing::RealSystem};
 
 /// Longest wait for something that takes some seconds on a machine that has nothing else to do.
 pub const PATIENCE: Duration = Duration::from_mins(3);
@@ -67,4 +67,16 @@ pub fn entry(result: &Processed, config: &Config) -> TicketEntry {
 
 pub fn entry_with(result: &Processed, config: &Config, audio: &'static [u8]) -> TicketEntry {
     TicketEntry::of(result, config, &Playback::Attached(Bytes::from_static(audio)))
+}
+
+/// What `sprachpost tickets check` says of these settings, and its exit code.
+pub fn checked(folder: &Path, tickets: &Config) -> (Option<i32>, String) {
+    let file = folder.join("sprachpost.toml");
+    let table = toml::Table::try_from(tickets).unwrap();
+    let whole = toml::Table::from_iter([("tickets".to_owned(), toml::Value::Array(vec![table.into()]))]);
+    std::fs::write(&file, toml::to_string(&whole).unwrap()).unwrap();
+    let output = program::run(folder, &["tickets", "check", "main", "--json", "--config", file.to_str().unwrap()]);
+    let text = program::stdout(&output);
+    assert!(!text.is_empty(), "{}", program::stderr(&output));
+    (output.status.code(), text)
 }

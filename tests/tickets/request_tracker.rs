@@ -9,10 +9,9 @@ use sprachpost::tickets::{
     bridge::once::{self, Written},
 };
 
-use super::{config, entry, entry_with, open, result, usual};
+use super::{checked, config, entry, entry_with, open, result, usual};
 use crate::support::{
     http_proxy::{Action, HttpProxy},
-    program,
     request_tracker::{CONVERSATION_FIELD, TAGS_FIELD, shared},
     runtime,
     ticketing::RealSystem,
@@ -297,17 +296,7 @@ fn check_names_what_is_wrong_before_the_first_note() {
     let rt = shared();
     let (queue, wrong) = (runtime().block_on(rt.new_queue()), folder.path().join("wrong"));
     std::fs::write(&wrong, "1-14-0123456789abcdef").unwrap();
-    let check = |tickets: &sprachpost::tickets::Config| {
-        let file = folder.path().join("sprachpost.toml");
-        let table = toml::Table::try_from(tickets).unwrap();
-        let whole = toml::Table::from_iter([("tickets".to_owned(), toml::Value::Array(vec![table.into()]))]);
-        std::fs::write(&file, toml::to_string(&whole).unwrap()).unwrap();
-        let output =
-            program::run(folder.path(), &["tickets", "check", "main", "--json", "--config", file.to_str().unwrap()]);
-        let text = program::stdout(&output);
-        assert!(!text.is_empty(), "{}", program::stderr(&output));
-        (output.status.code(), text)
-    };
+    let check = |tickets: &sprachpost::tickets::Config| checked(folder.path(), tickets);
     // Without a ticket, rights on tickets do not show.
     let (code, good) = check(&usual(rt, &queue, ""));
     assert_eq!(code, Some(0), "{good}");

@@ -5,11 +5,11 @@ use sprachpost::tickets::Config;
 use super::{as_user, but};
 use crate::{
     support::{
-        program, runtime,
+        runtime,
         ticketing::RealSystem,
         znuny::{BARE_WEB_SERVICE, CONVERSATION_FIELD, OPENER, READER, TAGS_FIELD, WEB_SERVICE, shared},
     },
-    tickets::{config_with, usual},
+    tickets::{checked, config_with, usual},
 };
 
 #[test]
@@ -18,17 +18,7 @@ fn check_names_what_is_wrong_before_the_first_note_and_changes_nothing() {
     let folder = tempfile::tempdir().unwrap();
     let znuny = shared();
     let queue = runtime().block_on(znuny.new_queue());
-    let check = |tickets: &Config| {
-        let file = folder.path().join("sprachpost.toml");
-        let table = toml::Table::try_from(tickets).unwrap();
-        let whole = toml::Table::from_iter([("tickets".to_owned(), toml::Value::Array(vec![table.into()]))]);
-        std::fs::write(&file, toml::to_string(&whole).unwrap()).unwrap();
-        let output =
-            program::run(folder.path(), &["tickets", "check", "main", "--json", "--config", file.to_str().unwrap()]);
-        let text = program::stdout(&output);
-        assert!(!text.is_empty(), "{}", program::stderr(&output));
-        (output.status.code(), text)
-    };
+    let check = |tickets: &Config| checked(folder.path(), tickets);
     let mapped = "tags = [\"voice\"]\n[priority_by_urgency]\nhigh = \"4 high\"\n[team_by_route]\ntechnik = \"Raw\"\n";
     let (code, good) = check(&usual(znuny, &queue, mapped));
     assert_eq!(code, Some(0), "{good}");
