@@ -30,7 +30,8 @@ pub fn note_in(spool: &Path, file: &str) -> VoiceNote {
     VoiceNote::new("chaos".parse().unwrap(), "test".parse().unwrap(), file.to_owned(), AudioSource::File { path })
 }
 
-/// Three customers, one after the other.
+/// Three customers, one after the other, again and again: minutes, so that even a machine several times as fast as a
+/// customary one is still in the middle of it when it is told to stop.
 fn long_speech() -> Pcm {
     let notes = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clips/notes");
     let names = ["de-complaint.ogg", "de-outage.ogg", "de-invoice-question.ogg"];
@@ -38,7 +39,7 @@ fn long_speech() -> Pcm {
         let bytes = std::fs::read(notes.join(name)).unwrap();
         decode::decode(&bytes, &decode::Config::default()).unwrap().pcm.0
     });
-    Pcm(decoded.concat())
+    Pcm(decoded.concat().repeat(6))
 }
 
 /// The program with a note of real speech that keeps it busy for seconds.
@@ -80,6 +81,7 @@ impl Busy {
         command
             .env("SPRACHPOST__BROKER__URL", &self.url)
             .env("SPRACHPOST__WORKER__DRAIN_S_MAX", drain_s_max.to_string())
+            .env("SPRACHPOST__WORKER__LANES__LONG_S", "1000")
             .env("SPRACHPOST__ASR__SLOTS", "1");
         let server = Server::start(command, &["--roles", "worker"]);
         until("the note is in work", || {
