@@ -8,6 +8,7 @@
 
 mod intact;
 mod job;
+mod opus;
 mod reader;
 mod sink;
 mod sniff;

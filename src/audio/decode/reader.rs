@@ -20,9 +20,8 @@ use symphonia::{
     },
     default::{formats, meta, register_enabled_codecs},
 };
-use symphonia_adapter_libopus::OpusDecoder;
 
-use super::{DecodeError, sniff::Container};
+use super::{DecodeError, opus::NarrowOpus, sniff::Container};
 
 /// Opens the reader for the container that the bytes are. Nothing is searched for further on, where junk could look
 /// like audio.
@@ -44,7 +43,7 @@ pub(super) fn open(container: Container, source: Source<'_>) -> Result<Box<dyn F
 pub(super) static CODECS: LazyLock<CodecRegistry> = LazyLock::new(|| {
     let mut codecs = CodecRegistry::new();
     register_enabled_codecs(&mut codecs);
-    codecs.register_audio_decoder::<OpusDecoder>();
+    codecs.register_audio_decoder::<NarrowOpus>();
     codecs
 });
 
