@@ -100,8 +100,9 @@ impl Tally {
         tally.audio_s = audio.duration_s;
         let heard = processed.transcript.as_ref();
         let Some(text) = &clip.text else {
-            // Who labels recordings says where somebody speaks; without any label nobody knows.
-            tally.invented = usize::from(heard.is_some() && clip.variant.is_some());
+            // Who labels recordings names the language where somebody speaks; without any label nobody knows.
+            let nobody_speaks = clip.variant.is_some() && clip.language.is_none();
+            tally.invented = usize::from(heard.is_some() && nobody_speaks);
             return tally;
         };
         let written = clip.text_written.as_deref().unwrap_or(text);
