@@ -97,7 +97,9 @@ fn sounds_in_which_nobody_speaks_become_no_text() {
             continue;
         }
         heard += 1;
-        for (profile, language) in [(Profile::Balanced, None), (Profile::Balanced, Some("de")), (Profile::Fast, None)] {
+        // Each as notes are heard by default, and in one other way.
+        let other = if heard % 2 == 0 { (Profile::Balanced, Some("de")) } else { (Profile::Fast, None) };
+        for (profile, language) in [(Profile::Balanced, None), other] {
             let recognised = hear(&pcm, profile, language);
             if judge(&recognised, &pcm) == Verdict::Believable {
                 invented.push((sound.name.clone(), recognised.transcript.text.expose().to_owned()));
@@ -256,7 +258,7 @@ fn words_are_spoken_when_their_times_say() {
     let file = root().join("models/ggml-base-q8_0.bin");
     let model = WhisperModel::load(&file, "whisper-base-q8_0", 1, true).unwrap();
     let (mut aligned, mut even) = (vec![], vec![]);
-    for name in SPOKEN {
+    for name in SPOKEN.iter().step_by(2) {
         let pcm = note(name);
         let onsets = onsets(&pcm);
         let heard = model.transcriber().unwrap().transcribe(&pcm, &hints(Profile::Accurate)).unwrap();
@@ -342,7 +344,8 @@ fn with_glossary(terms: &[&str], profile: Profile) -> Effect {
 
 #[test]
 fn a_glossary_helps_its_own_words_and_puts_none_where_nobody_says_them() {
-    for profile in [Profile::Fast, Profile::Balanced, Profile::Accurate] {
+    // What balanced does is one or the other.
+    for profile in [Profile::Fast, Profile::Accurate] {
         let [without, own, foreign] = [&[][..], &OWN, &FOREIGN].map(|terms| with_glossary(terms, profile));
         println!(
             "{profile:?}, of {} words: {} wrong without a glossary ({} of its terms), {} with one ({}), {} with one that \
@@ -357,7 +360,7 @@ fn a_glossary_helps_its_own_words_and_puts_none_where_nobody_says_them() {
 #[test]
 fn a_glossary_puts_no_words_into_sounds() {
     let (mut invented, mut heard) = (vec![], 0);
-    for sound in nonspeech::sounds(13).into_iter().step_by(2) {
+    for sound in nonspeech::sounds(13).into_iter().step_by(4) {
         let pcm = Pcm(sound.samples);
         if !is_speech(&pcm) {
             continue;
