@@ -1,4 +1,4 @@
-"""faster-whisper on labelled clips: hear.py MODEL fastest|default FOLDER [PART-OF-A-NAME]
+"""Other recognisers on labelled clips: hear.py SETTING MODEL FOLDER [PART-OF-A-NAME]
 
 Word errors are counted as src/bench/wer.rs counts them; the language is known, where a label says so.
 """
@@ -13,12 +13,49 @@ import threading
 import time
 
 from faster_whisper import WhisperModel, decode_audio
+from pywhispercpp.model import Model
 
+
+def faster_whisper(path, machine, options):
+    model = WhisperModel(path, device="cpu", compute_type="int8", **machine)
+    known = set(model.supported_languages)
+
+    def hear(samples, language):
+        segments, _ = model.transcribe(samples, language=language if language in known else None, **options)
+        return " ".join(segment.text for segment in segments)
+
+    return hear
+
+
+def whisper_cpp(path, strategy, options):
+    quiet = {"redirect_whispercpp_logs_to": None, "print_progress": False}
+    model = Model(path, params_sampling_strategy=strategy, n_threads=2, **quiet, **options)
+
+    def hear(samples, language):
+        # It writes a tag for what it cannot name; a language in two parts is one of those.
+        language = language if language and len(language) == 2 else "auto"
+        return " ".join(segment.text for segment in model.transcribe(samples, language=language))
+
+    return hear
+
+
+# Each with the number of clips that it hears at a time, so that both cores have work.
 SETTINGS = {
-    # One worker with both cores, five hypotheses: what it does unless told otherwise.
-    "default": ({"cpu_threads": 2, "num_workers": 1}, {}),
+    # Five hypotheses: what faster-whisper does unless told otherwise.
+    "default": (1, lambda path: faster_whisper(path, {"cpu_threads": 2}, {})),
     # What is fastest on two cores.
-    "fastest": ({"cpu_threads": 1, "num_workers": 2}, {"beam_size": 1, "best_of": 1, "without_timestamps": True}),
+    "fastest": (
+        2,
+        lambda path: faster_whisper(
+            path,
+            {"cpu_threads": 1, "num_workers": 2},
+            {"beam_size": 1, "best_of": 1, "without_timestamps": True},
+        ),
+    ),
+    # What whisper.cpp does unless told otherwise: greedy, with five tries where it is in doubt.
+    "whisper.cpp": (1, lambda path: whisper_cpp(path, 0, {})),
+    # What queue workers on whisper.cpp customarily set: five hypotheses over the whole window.
+    "worker": (1, lambda path: whisper_cpp(path, 1, {"beam_search": {"beam_size": 5, "patience": -1.0}})),
 }
 
 
@@ -46,11 +83,11 @@ def errors(text, clip):
 
 
 def main():
-    path, setting, folder, *only = sys.argv[1:]
-    folder, (machine, options) = pathlib.Path(folder), SETTINGS[setting]
+    setting, path, folder, *only = sys.argv[1:]
+    folder, (at_a_time, engine) = pathlib.Path(folder), SETTINGS[setting]
     lines = (folder / "manifest.jsonl").read_text().splitlines()
-    clips = [clip for clip in map(json.loads, lines) if clip.get("text") and "".join(only) in clip["file"]]
-    model = WhisperModel(path, device="cpu", compute_type="int8", **machine)
+    clips = [clip for clip in map(json.loads, lines) if "".join(only) in clip["file"]]
+    hear = engine(path)
     waiting, counted = queue.Queue(), []
     for clip in clips:
         waiting.put(clip)
@@ -66,12 +103,12 @@ def main():
             except Exception as error:  # Some clips are broken on purpose.
                 print(f"{clip['file']}: {type(error).__name__}", file=sys.stderr)
                 continue
-            segments, _ = model.transcribe(samples, language=clip.get("language"), **options)
-            wrong, said = errors(" ".join(segment.text for segment in segments), clip)
-            counted.append((len(samples) / 16000, wrong, said))
+            heard = hear(samples, clip.get("language"))
+            # What is not labelled takes time as well.
+            counted.append((len(samples) / 16000, *(errors(heard, clip) if clip.get("text") else (0, 0))))
 
     before, began = os.times(), time.monotonic()
-    threads = [threading.Thread(target=work) for _ in range(machine["num_workers"])]
+    threads = [threading.Thread(target=work) for _ in range(at_a_time)]
     for thread in threads:
         thread.start()
     for thread in threads:
