@@ -15,19 +15,16 @@ use crate::{
         Gateway,
         channels::{self, Channels, collector::Collector, intake::Intake},
     },
+    learning::{LearnError, Learning},
     ledger::{Ledger, LedgerError},
     models::{ModelError, Store},
     pipeline::Stages,
     recordings::{self, Recordings},
+    reload::{self, Reload},
     reply::draft::{self, Drafter},
     shutdown::Shutdown,
     telemetry,
-    tenants::Tenants,
     tickets::{OpenError, bridge::Bridges},
-    understanding::{
-        self, Understander,
-        playbook::{Playbook, PlaybookErrors},
-    },
     watch, worker,
 };
 
@@ -55,7 +52,7 @@ impl Role {
 }
 
 /// Runs `roles` until shutdown is requested. The HTTP listener always runs, for health and figures.
-pub async fn serve(mut config: Config, roles: &[Role], shutdown: Shutdown) -> Result<(), StartError> {
+pub async fn serve(mut config: Config, roles: &[Role], reload: Reload, shutdown: Shutdown) -> Result<(), StartError> {
     let figures = telemetry::start_counting();
     // Whatever can be wrong is found before the first note is taken: the cheap things first.
     let listener = TcpListener::bind(config.http.listen)
@@ -82,6 +79,7 @@ pub async fn serve(mut config: Config, roles: &[Role], shutdown: Shutdown) -> Re
         let (broker, config) = (Arc::clone(&broker), config.watch.clone());
         tokio::spawn(watch::run(broker, place, config, Arc::new(Timestamp::now), shutdown.clone()))
     });
+    tokio::spawn(reload::run(reload, stages.clone(), shutdown.clone()));
     if let Some(stages) = stages {
         tracing::info!(slots = stages.pool.slots(), model = config.asr.model, "working on notes");
         worker::run(Arc::clone(&broker), ledger, stages, config.worker, shutdown.clone()).await;
@@ -215,43 +213,20 @@ pub fn stages(config: &Config) -> Result<Arc<Stages>, StartError> {
 /// The same on a pool that is there already.
 pub fn stages_on(config: &Config, pool: Pool) -> Result<Arc<Stages>, StartError> {
     let config = config.clone();
-    let (playbook, understander) = tokio::task::block_in_place(|| learn(&config))?;
-    check(&config.tenants, &playbook)?;
+    let learning = tokio::task::block_in_place(|| Learning::begin(&config))?;
     Ok(Arc::new(Stages {
         fetcher: Fetcher::new(&config.fetch)?,
         pool,
         decode: config.audio,
         speech: config.speech,
         asr: config.asr,
-        playbook,
-        understander,
+        learning,
         drafter: Drafter::new(&config.reply.draft)?,
         tenants: config.tenants,
         retry: config.worker.retry,
         long_s: config.worker.lanes.long_s,
         worker: config.worker.name.unwrap_or_else(host_name),
     }))
-}
-
-/// What tenants are to be told has to stand in the playbook.
-fn check(tenants: &Tenants, playbook: &Playbook) -> Result<(), StartError> {
-    let mut told = tenants.iter().filter(|(_, tenant)| tenant.acknowledgement == Some(true));
-    match told.next() {
-        Some((tenant, _)) if playbook.acknowledgement.is_none() => {
-            Err(StartError::NothingToAcknowledge { tenant: tenant.to_owned() })
-        }
-        _ => Ok(()),
-    }
-}
-
-fn learn(config: &Config) -> Result<(Playbook, Understander), StartError> {
-    let playbook = match &config.playbook.path {
-        Some(path) => Playbook::load(path)?,
-        None => Playbook::builtin()?,
-    };
-    let encoder = understanding::load_encoder(&config.understanding, &Store::open(&config.models)?)?;
-    let understander = Understander::train(&playbook, encoder);
-    Ok((playbook, understander))
 }
 
 fn pool(config: &Config) -> Result<Pool, StartError> {
@@ -328,15 +303,8 @@ pub enum StartError {
     Engine(#[from] AsrError),
     #[error("worker.backlog.relief is smaller_model, so worker.backlog.model has to name one")]
     NoSmallerModel,
-    #[error("the playbook cannot be used")]
-    Playbook(#[from] PlaybookErrors),
-    #[error(
-        "tenants.{tenant}.acknowledgement is true, but the playbook has no text for it: add [acknowledgement] to the \
-         playbook, or remove the setting"
-    )]
-    NothingToAcknowledge { tenant: String },
     #[error(transparent)]
-    Understanding(#[from] understanding::SetupError),
+    Learning(#[from] LearnError),
     #[error(transparent)]
     Draft(#[from] draft::SetupError),
     #[error("{why}")]

@@ -24,6 +24,10 @@ pub mod gateway;
 pub mod import;
 pub mod recordings;
 
+// By what notes are read, and how that is replaced meanwhile.
+pub mod learning;
+pub mod reload;
+
 // What shows only over many notes: follow-ups that are due, spikes.
 pub mod watch;
 // What people do with notes that were given up on.

@@ -40,13 +40,14 @@ use crate::{
         envelope::Received,
         processed::{OutcomeKind, Reply},
     },
+    learning::{Learning, Learnt},
     note::VoiceNote,
     outcome::{DeadLetterCause, Disposition, Outcome, Settlement, Stage},
     reply::{self, draft::Drafter},
     report::{Attempt, Report},
     retry::RetryPolicy,
     tenants::Tenants,
-    understanding::{Understander, playbook::Playbook, redaction},
+    understanding::redaction,
 };
 
 /// Everything a note passes through; made once at start, shared by all notes.
@@ -58,8 +59,8 @@ pub struct Stages {
     pub decode: decode::Config,
     pub speech: speech::Config,
     pub asr: asr::Config,
-    pub understander: Understander,
-    pub playbook: Playbook,
+    /// By which playbook notes are read that begin now.
+    pub learning: Learning,
     /// Says suggestions once more, where the operator has a language model for that.
     pub drafter: Option<Drafter>,
     pub tenants: Tenants,
@@ -70,17 +71,17 @@ pub struct Stages {
     pub worker: String,
 }
 
-/// Processes one note. Dropping the future abandons the work on it.
-pub async fn process(received: &Received, attempt: Attempt, stages: &Arc<Stages>) -> Outcome {
+/// Processes one note, reading it by what was `learnt`. Dropping the future abandons the work on it.
+pub async fn process(received: &Received, attempt: Attempt, learnt: &Arc<Learnt>, stages: &Arc<Stages>) -> Outcome {
     let note = &received.note;
     let mut report = Report::begin(note, attempt, &stages.worker);
     if attempt.relief == Some(Relief::SetAside) {
         return set_aside(report, received);
     }
-    let result = listen(note, attempt, stages, &mut report).await;
+    let result = listen(note, attempt, learnt, stages, &mut report).await;
     let settlement = match result {
         Ok(Listened::Answered) => {
-            rephrase(attempt, stages, &mut report).await;
+            rephrase(attempt, learnt, stages, &mut report).await;
             Settlement::Ack
         }
         Ok(Listened::IsLong) => return Outcome::settled(Settlement::Move(Lane::Long)),
@@ -114,13 +115,20 @@ enum Listened {
 async fn listen(
     note: &VoiceNote,
     attempt: Attempt,
+    learnt: &Arc<Learnt>,
     stages: &Arc<Stages>,
     report: &mut Report,
 ) -> Result<Listened, Failure> {
     let audio = report.timed_async(Stage::Fetch, stages.fetcher.fetch(&note.audio)).await?;
 
     let abandoned = AbandonOnDrop::default();
-    let hearing = Hearing { note: note.clone(), attempt, abandoned: abandoned.flag(), stages: Arc::clone(stages) };
+    let hearing = Hearing {
+        note: note.clone(),
+        attempt,
+        abandoned: abandoned.flag(),
+        learnt: Arc::clone(learnt),
+        stages: Arc::clone(stages),
+    };
     let first = hearing.clone();
     match hearing.on_a_slot(report, move |engine, report| first.hear(&audio, engine, report)).await? {
         Heard::Answered => Ok(Listened::Answered),
@@ -148,6 +156,7 @@ struct Hearing {
     note: VoiceNote,
     attempt: Attempt,
     abandoned: Arc<AtomicBool>,
+    learnt: Arc<Learnt>,
     stages: Arc<Stages>,
 }
 
@@ -222,7 +231,7 @@ impl Hearing {
 
     /// What is to be said to what was recognised in `duration_s` seconds of audio, without the `pauses`.
     fn answer(&self, recognised: Recognised, pauses: &Pauses, duration_s: f64, report: &mut Report) {
-        let (stages, note) = (&self.stages, &self.note);
+        let (stages, learnt, note) = (&self.stages, &self.learnt, &self.note);
         let restricted = !stages.tenants.get(&note.tenant).languages.is_empty();
         match trust::judge(&recognised, duration_s, restricted, &stages.asr.trust) {
             Verdict::NoSpeech(reason) => report.conclude(OutcomeKind::NoSpeech, reason, "nobody speaks in the note"),
@@ -238,8 +247,8 @@ impl Hearing {
                 let mut transcript = recognised.transcript;
                 pauses.restore(&mut transcript);
                 let understanding =
-                    report.timed(Stage::Understand, || stages.understander.understand_at(&transcript, note.sent_at));
-                let suggested = reply::suggest(&stages.playbook, note, &transcript, &understanding, Timestamp::now());
+                    report.timed(Stage::Understand, || learnt.understander.understand_at(&transcript, note.sent_at));
+                let suggested = reply::suggest(&learnt.playbook, note, &transcript, &understanding, Timestamp::now());
                 report.data.reply = Some(suggested.reply);
                 report.data.route = Some(suggested.route);
                 report.data.follow_up = suggested.follow_up;
@@ -252,9 +261,9 @@ impl Hearing {
 
 /// Has the suggestion said in the customer's tone, where there is a model for that and nobody waits behind the note. It
 /// needs no slot, and whatever comes of it, there is a suggestion.
-async fn rephrase(attempt: Attempt, stages: &Stages, report: &mut Report) {
+async fn rephrase(attempt: Attempt, learnt: &Learnt, stages: &Stages, report: &mut Report) {
     let Some(drafter) = stages.drafter.as_ref().filter(|_| attempt.relief.is_none()) else { return };
-    let Some(material) = drafter.material(&report.data, &stages.playbook) else { return };
+    let Some(material) = drafter.material(&report.data, &learnt.playbook) else { return };
     let (draft, drafting) = report.timed_async(Stage::Draft, drafter.draft(&material)).await;
     report.data.drafting = Some(drafting);
     if let (Some(draft), Some(Reply::Suggestion { text, .. })) = (draft, &mut report.data.reply) {
@@ -283,9 +292,9 @@ pub fn crashed(received: &Received, attempt: Attempt, worker: &str) -> Outcome {
 
 /// The same result for consumers that may not see personal data, where the tenant wants it.
 #[must_use]
-pub fn redacted(processed: &Processed, traceparent: Option<&str>, stages: &Stages) -> Option<Event> {
+pub fn redacted(processed: &Processed, traceparent: Option<&str>, learnt: &Learnt, stages: &Stages) -> Option<Event> {
     let tenant = stages.tenants.get(processed.tenant.as_ref()?);
-    let redacted = || redaction::redact(processed, &stages.playbook.entities);
+    let redacted = || redaction::redact(processed, &learnt.playbook.entities);
     tenant.redacted_events.then(|| Event::redacted(redacted(), traceparent.map(str::to_owned)))
 }
 

@@ -83,6 +83,7 @@ fn describe() {
     metrics::describe_counter!("sprachpost_acknowledgements_total", "Senders told at once, by result");
     metrics::describe_gauge!("sprachpost_backlog_age_seconds", "How long the last note waited for its first attempt");
     metrics::describe_counter!("sprachpost_drafts_total", "Suggestions that a language model rephrased, or why not");
+    metrics::describe_counter!("sprachpost_playbook_reloads_total", "Times the playbook was read again, by result");
     metrics::describe_counter!("sprachpost_slot_panics_total", "Panics caught on a slot of the pool");
     metrics::describe_histogram!("sprachpost_note_seconds", "Time to answer a note, without the queue");
     metrics::describe_histogram!("sprachpost_transcribe_seconds", "Time to recognise a note");

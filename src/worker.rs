@@ -18,6 +18,7 @@ use crate::{
         Event, Reason,
         envelope::{self, EventError, PROCESSED_V1, Received},
     },
+    learning::Learnt,
     ledger::{Answer, Begun, Ledger, Step},
     outcome::{DeadLetterCause, Outcome, Settlement, Stage},
     pipeline::{self, Stages},
@@ -171,23 +172,31 @@ impl Worker {
         };
         // A replay that people ordered is answered once more, under an id of its own.
         let event_id = note_id.event_id_of_replay(PROCESSED_V1, delivery.replay());
-        let mut answer = match self.ledger.begin(event_id, number).await {
-            Begun::Work(claim) => claim.decide(self.outcome_of(received, delivery).await).await,
+        let begun = self.ledger.begin(event_id, number).await;
+        // From here on the note is read by this, whatever comes into force meanwhile.
+        let learnt = self.stages.learning.in_force();
+        let mut answer = match begun {
+            Begun::Work(claim) => claim.decide(self.outcome_of(received, delivery, &learnt).await).await,
             Begun::Settle(answer) => *answer,
         };
-        answer.tell_others(|processed, traceparent| pipeline::redacted(processed, traceparent, &self.stages));
+        answer.tell_others(|processed, traceparent| pipeline::redacted(processed, traceparent, &learnt, &self.stages));
         answer
     }
 
-    async fn outcome_of(&self, received: Result<Received, EventError>, delivery: &dyn Delivery) -> Outcome {
+    async fn outcome_of(
+        &self,
+        received: Result<Received, EventError>,
+        delivery: &dyn Delivery,
+        learnt: &Arc<Learnt>,
+    ) -> Outcome {
         let (number, queued_at) = (delivery.attempt(), delivery.queued_at());
         let relief = self.backlog.relief(number, queued_at, Timestamp::now());
         let attempt = Attempt { number, queued_at, lane: delivery.lane(), relief, replay: delivery.replay() };
         match received {
             Ok(received) if delivery.exhausted() => pipeline::crashed(&received, attempt, &self.stages.worker),
             Ok(received) => {
-                self.acknowledge(&received, attempt).await;
-                pipeline::process(&received, attempt, &self.stages).await
+                self.acknowledge(&received, attempt, learnt).await;
+                pipeline::process(&received, attempt, learnt, &self.stages).await
             }
             Err(error) => {
                 let report = Report::of_unreadable(delivery.message(), &error, attempt, &self.stages.worker);
@@ -199,10 +208,9 @@ impl Worker {
     }
 
     /// Tells the sender that the note is there, where that is wanted. The note goes on whether it succeeds or not.
-    async fn acknowledge(&self, received: &Received, attempt: Attempt) {
-        let (stages, now) = (&self.stages, Timestamp::now());
-        let tenant = stages.tenants.get(&received.note.tenant);
-        let Some(event) = acknowledge(received, attempt, &tenant, &stages.playbook, now) else { return };
+    async fn acknowledge(&self, received: &Received, attempt: Attempt, learnt: &Learnt) {
+        let (tenant, now) = (self.stages.tenants.get(&received.note.tenant), Timestamp::now());
+        let Some(event) = acknowledge(received, attempt, &tenant, &learnt.playbook, now) else { return };
         let published = self.broker.publish(Exchange::Results, &event.to_message(now)).await;
         let result = if published.is_ok() { "published" } else { "lost" };
         metrics::counter!("sprachpost_acknowledgements_total", "result" => result).increment(1);

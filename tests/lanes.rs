@@ -101,7 +101,8 @@ fn on(lane: Lane) -> Attempt {
 
 async fn process(note: VoiceNote, attempt: Attempt, stages: &Arc<Stages>) -> Outcome {
     let received = Received { note, traceparent: None };
-    timeout(PATIENCE, pipeline::process(&received, attempt, stages)).await.expect("it takes far less time")
+    let learnt = stages.learning.in_force();
+    timeout(PATIENCE, pipeline::process(&received, attempt, &learnt, stages)).await.expect("it takes far less time")
 }
 
 fn the_event(outcome: Outcome) -> Processed {

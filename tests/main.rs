@@ -23,6 +23,7 @@ mod pipeline;
 mod platforms;
 mod producers;
 mod recordings;
+mod reload;
 mod support;
 mod tickets;
 mod told;

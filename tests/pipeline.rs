@@ -162,11 +162,15 @@ fn a_broken_recogniser_means_another_attempt_and_in_the_end_a_dead_letter_and_an
         policy,
     );
     let received = an_outage();
-    let first = runtime().block_on(pipeline::process(&received, Attempt { number: 1, ..Attempt::only() }, &stages));
+    let attempt = |number| {
+        let (attempt, learnt) = (Attempt { number, ..Attempt::only() }, stages.learning.in_force());
+        runtime().block_on(pipeline::process(&received, attempt, &learnt, &stages))
+    };
+    let first = attempt(1);
     assert!(first.effects.is_empty());
     assert!(matches!(first.settlement, Settlement::Retry { reason: Reason::TranscriberFailed, .. }));
 
-    let last = runtime().block_on(pipeline::process(&received, Attempt { number: 2, ..Attempt::only() }, &stages));
+    let last = attempt(2);
     let Settlement::DeadLetter(cause) = &last.settlement else { panic!("{:?}", last.settlement) };
     assert_eq!((cause.reason, cause.stage), (Reason::TranscriberFailed, Stage::Transcribe));
     let sprachpost::event::Event::Processed { data, traceparent } = &last.effects[0] else { panic!() };
@@ -180,8 +184,8 @@ fn a_panic_in_the_recogniser_is_an_attempt_and_not_the_end_of_the_worker() {
     let policy = RetryPolicy { attempts_max: 3, ..RetryPolicy::default() };
     let stages = scripted(|| ScriptedTranscriber::default().then(|_, _| panic!("on purpose")), policy);
     for number in [1, 2] {
-        let attempt = Attempt { number, ..Attempt::only() };
-        let outcome = runtime().block_on(pipeline::process(&an_outage(), attempt, &stages));
+        let (attempt, learnt) = (Attempt { number, ..Attempt::only() }, stages.learning.in_force());
+        let outcome = runtime().block_on(pipeline::process(&an_outage(), attempt, &learnt, &stages));
         assert!(matches!(outcome.settlement, Settlement::Retry { reason: Reason::TranscriberFailed, .. }));
     }
 }

@@ -21,6 +21,7 @@ use sprachpost::{
     note::{AudioSource, VoiceNote},
     outcome::Settlement,
     recordings::{self, Recordings},
+    reload::Reload,
     shutdown::Shutdown,
 };
 use tokio::task::JoinHandle;
@@ -391,6 +392,7 @@ async fn on_the_embedded_queue_such_a_channel_is_refused_at_the_start() {
     config.http.listen = ([127, 0, 0, 1], 0).into();
     config.recordings.dir = folder.path().to_owned();
     config.channels = vec![serde_json::from_value(evolution()).unwrap()];
-    let error = app::serve(config, &[Role::Gateway], Shutdown::default()).await.unwrap_err().to_string();
+    let error =
+        app::serve(config, &[Role::Gateway], Reload::default(), Shutdown::default()).await.unwrap_err().to_string();
     assert!(error.contains("channel evo") && error.contains("amqp://"), "{error}");
 }

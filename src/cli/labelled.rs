@@ -98,7 +98,7 @@ async fn hear(file: PathBuf, language: Option<String>, stages: Arc<Stages>) -> O
     let tenant = "local".parse().ok()?;
     let note = VoiceNote::new(tenant, Channel::upload(), file.to_string_lossy().into_owned(), audio);
     let received = Received { note: VoiceNote { language, ..note }, traceparent: None };
-    let outcome = pipeline::process(&received, Attempt::only(), &stages).await;
+    let outcome = pipeline::process(&received, Attempt::only(), &stages.learning.in_force(), &stages).await;
     outcome.effects.iter().find_map(Event::as_processed)?.transcript.clone()
 }
 

@@ -76,7 +76,8 @@ fn note(file: &Path, arguments: &Arguments) -> VoiceNote {
 
 async fn process(note: VoiceNote, stages: Arc<Stages>) -> Processed {
     let received = Received { note, traceparent: None };
-    let Outcome { effects, settlement } = pipeline::process(&received, Attempt::only(), &stages).await;
+    let Outcome { effects, settlement } =
+        pipeline::process(&received, Attempt::only(), &stages.learning.in_force(), &stages).await;
     if let Some(processed) = effects.iter().find_map(Event::as_processed) {
         return processed.clone();
     }

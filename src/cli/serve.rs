@@ -7,6 +7,7 @@ use clap::Args;
 use crate::{
     app::{self, Role},
     config::Config,
+    reload::Reload,
     shutdown::Shutdown,
     telemetry,
 };
@@ -21,8 +22,8 @@ pub struct Arguments {
 pub async fn run(arguments: Arguments, config: Config) -> anyhow::Result<ExitCode> {
     telemetry::start_logging(&config.log)?;
     config.check()?;
-    let shutdown = Shutdown::on_signals()?;
+    let (shutdown, reload) = (Shutdown::on_signals()?, Reload::on_signal()?);
     let roles = if arguments.roles.is_empty() { Role::usual(&config)? } else { arguments.roles };
-    app::serve(config, &roles, shutdown).await?;
+    app::serve(config, &roles, reload, shutdown).await?;
     Ok(ExitCode::SUCCESS)
 }

@@ -87,7 +87,7 @@ pub enum SetupError {
 const ALTERNATIVE_CONFIDENCE_MIN: f32 = 0.15;
 const ALTERNATIVES_MAX: usize = 3;
 
-/// Reads notes in the light of one playbook. Shared between threads; trained once, at start.
+/// Reads notes in the light of one playbook. Shared between threads; trained once for it.
 #[derive(Debug)]
 pub struct Understander {
     intents: Vec<Known>,

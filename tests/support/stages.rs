@@ -54,7 +54,7 @@ pub fn note_of(file: &Path) -> VoiceNote {
 /// Processes one note with one attempt, and checks what holds for all of them.
 pub async fn process(note: VoiceNote, stages: &Arc<Stages>) -> Processed {
     let received = Received { note, traceparent: None };
-    let outcome = pipeline::process(&received, Attempt::only(), stages).await;
+    let outcome = pipeline::process(&received, Attempt::only(), &stages.learning.in_force(), stages).await;
     assert!(!matches!(outcome.settlement, Settlement::Retry { .. }), "one attempt is all there is");
     let Ok([Event::Processed { data, .. }]) = <[Event; 1]>::try_from(outcome.effects) else {
         panic!("exactly one event")
