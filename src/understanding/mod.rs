@@ -1,7 +1,7 @@
 //! Owns what a transcript means: intent, urgency, facts, and how the customer wants to be reached.
 //!
 //! * [`playbook`]: what the contact centre wants to know, as a file.
-//! * [`encoder`]: what a sentence means, as numbers.
+//! * [`encoder`]: what a sentence means, as numbers; `builtin.rs`, what it says of the program's own texts.
 //! * [`intent`]: which of the playbook's intents a note has, or none.
 //! * [`urgency`], [`entities`], [`contact`]: what else is read from the words.
 //! * [`redaction`]: what is left for those who may not see personal data.
@@ -10,6 +10,7 @@
 //! Pure computation once the encoder is loaded: no files, no clock, no randomness; some tens of milliseconds a note.
 //! It knows nothing of replies.
 
+mod builtin;
 pub mod contact;
 pub mod encoder;
 pub mod entities;
@@ -64,13 +65,14 @@ impl Config {
     }
 }
 
-/// Loads the encoder that the configuration names; None if it names none. What it said of examples is kept beside it.
+/// Loads the encoder that the configuration names; None if it names none. What it says of the program's own texts is
+/// known, what it says of an operator's is kept beside it.
 pub fn load_encoder(config: &Config, models: &Store) -> Result<Option<Arc<Encoder>>, SetupError> {
     if config.encoder == NO_ENCODER {
         return Ok(None);
     }
     let path = models.path(&config.encoder)?;
-    let encoder = Encoder::load(&path)?.remembering(path.with_extension("examples"));
+    let encoder = Encoder::load(&path)?.knowing(builtin::EMBEDDINGS).remembering(path.with_extension("examples"));
     Ok(Some(Arc::new(encoder)))
 }
 

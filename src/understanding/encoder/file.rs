@@ -9,6 +9,7 @@ use std::{
 };
 
 use half::f16;
+use sha2::{Digest as _, Sha256};
 
 use super::tokenizer::{Pieces, Special, Tokenizer};
 
@@ -170,6 +171,11 @@ fn read_directory(cursor: &mut Cursor) -> Result<HashMap<String, (u8, Range<usiz
 }
 
 impl Weights {
+    /// Of the whole file: what another file says is something else.
+    pub fn hash(&self) -> [u8; 32] {
+        Sha256::digest(&self.bytes).into()
+    }
+
     /// A tensor of `count` plain numbers, or the first so many of a larger one.
     pub fn numbers(&self, name: &str, count: usize) -> Result<Vec<f32>, Fault> {
         let bytes = self.tensor(name, KIND_F32, count.checked_mul(4))?;

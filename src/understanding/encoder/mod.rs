@@ -5,7 +5,7 @@
 //! * `tokenizer.rs` cuts a text into the pieces that the model knows.
 //! * `stretches.rs` cuts what is too long for the model to be read at once.
 //! * `matrix.rs` multiplies, with the widest instructions that the processor has.
-//! * `memory.rs` keeps what it said of a playbook's examples.
+//! * `memory.rs` keeps what it said of examples.
 //! * `transformer.rs` is the model itself, multilingual-e5-small.
 //!
 //! Pure computation after loading: the same text has the same vector every time on one machine. Knows nothing of
@@ -70,13 +70,21 @@ impl Encoder {
         let (tokenizer, weights) = file::read(path)?;
         let transformer =
             Transformer::new(&weights).map_err(|what| EncoderError::Format { path: path.to_owned(), what })?;
-        Ok(Self { tokenizer, transformer, memory: Memory::default() })
+        let memory = Memory::new(weights.hash(), transformer.width());
+        Ok(Self { tokenizer, transformer, memory })
     }
 
-    /// Keeps the embeddings of examples in `file`, for the next start.
+    /// Knows of examples what `bytes` say, unless another model said it.
+    #[must_use]
+    pub fn knowing(mut self, bytes: &[u8]) -> Self {
+        self.memory.add_shipped(bytes);
+        self
+    }
+
+    /// Keeps the embeddings of further examples in `file`, for the next start.
     #[must_use]
     pub fn remembering(mut self, file: PathBuf) -> Self {
-        self.memory = Memory::open(file, self.size());
+        self.memory.keep_in(file);
         self
     }
 
@@ -86,7 +94,7 @@ impl Encoder {
         self.transformer.width()
     }
 
-    /// What the examples of a playbook mean: computed on all processors, once for each.
+    /// What examples mean, in 16 bits a number: computed on all processors, once for each.
     #[must_use]
     pub fn embed_examples(&self, texts: &[&str]) -> Vec<Embedding> {
         self.memory.recall(texts, |texts| {
@@ -99,6 +107,18 @@ impl Encoder {
                 others.into_iter().flat_map(|(part, thread)| thread.join().unwrap_or_else(|_| work(part))).collect()
             })
         })
+    }
+
+    /// What it was asked for and did not know from the program: how many examples, and their file.
+    #[cfg(test)]
+    pub(super) fn newly_read(&self) -> (usize, Vec<u8>) {
+        self.memory.not_shipped()
+    }
+
+    /// How many examples it knows from the program.
+    #[cfg(test)]
+    pub(super) fn shipped(&self) -> usize {
+        self.memory.shipped()
     }
 
     /// What a text means.
