@@ -34,7 +34,8 @@ use self::{
 const PREFIX: &str = "query: ";
 /// Tokens of a stretch that are none of the text: marks, the prefix, and what is cut otherwise beside it.
 const TOKENS_BESIDE: usize = 12;
-/// A text is read up to this many stretches, some twenty minutes of speech: a slot is held for as long as it takes.
+/// A text is read up to this many stretches, some twenty minutes of speech: a slot is held for as long as it takes. What
+/// comes behind counts by its letters and words alone, and [`Encoder::encode`] says in the log that there was more.
 const STRETCHES_MAX: usize = 8;
 /// Tokens that go through the model together: enough for each weight that is fetched from memory to be used often, few
 /// enough for what is computed from them to stay small beside the weights.
@@ -135,6 +136,15 @@ impl Encoder {
     #[must_use]
     pub fn encode(&self, text: &str, parts: &[Range<usize>]) -> Encoded {
         let stretches = self.stretches(text, parts);
+        let unread = unread(text, &stretches);
+        if unread > 0 {
+            let characters = text.chars().count();
+            tracing::warn!(
+                characters,
+                unread,
+                "a note is too long for the sentence encoder, which left its end unread"
+            );
+        }
         let states = self.states(&stretches);
         let width = self.size();
         let mean = |wanted: &dyn Fn(&Token) -> bool| {
@@ -200,6 +210,16 @@ impl Encoder {
         states.extend(self.transformer.run(&together));
         states
     }
+}
+
+/// How many characters lie behind the last stretch.
+fn unread(text: &str, stretches: &[Vec<Token>]) -> usize {
+    // With fewer of them all of it was read; what no token stands for at its end is nothing that could be.
+    if stretches.len() < STRETCHES_MAX {
+        return 0;
+    }
+    let read = stretches.iter().flatten().filter_map(|token| token.at.as_ref()).map(|at| at.end).max();
+    text[read.unwrap_or(0)..].trim_end().chars().count()
 }
 
 fn add(sum: &mut [f32], values: &[f32]) {

@@ -139,6 +139,23 @@ fn every_byte_of_a_long_text_is_read_once() {
 }
 
 #[test]
+fn what_lies_behind_the_last_stretch_is_counted() {
+    let (once, _) = long_note();
+    let unread_of = |text: &str| {
+        let stretches = ENCODER.stretches(text, &crate::understanding::text::sentences(text));
+        (stretches.len(), unread(text, &stretches))
+    };
+    let (few, nothing) = unread_of(&once);
+    assert!(few < STRETCHES_MAX && nothing == 0, "{few} {nothing}");
+    let text = once.repeat(9);
+    let (all, unread) = unread_of(&text);
+    assert!(all == STRETCHES_MAX && (1..text.chars().count()).contains(&unread), "{all} {unread}");
+    // Twice as much more lies behind when there is twice as much more.
+    let (_, more) = unread_of(&once.repeat(10));
+    assert_eq!(more - unread, once.chars().count());
+}
+
+#[test]
 fn texts_that_are_read_together_mean_what_they_mean_alone() {
     let (long, _) = long_note();
     let short = REFERENCE.iter().map(|reference| reference.0).chain([""]).cycle().take(TEXTS_TOGETHER);
