@@ -116,11 +116,11 @@ def main():
     wall, after = time.monotonic() - began, os.times()
     cpu = after.user + after.system - before.user - before.system
     audio, wrong, said = map(sum, zip(*counted))
-    peak_mb = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+    peak_mib = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     print(
         f"{setting}: {len(counted)} clips, {audio:.0f} s of audio in {wall:.1f} s, {audio / wall:.1f} × real time; "
         f"{cpu:.1f} s of processor time, {audio / cpu:.1f} × real time a core; "
-        f"{100 * wrong / said:.1f} % of words wrong; at most {peak_mb:.0f} MB"
+        f"{100 * wrong / said:.1f} % of words wrong; at most {peak_mib:.0f} MiB"
     )
 
 
