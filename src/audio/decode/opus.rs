@@ -52,7 +52,7 @@ impl AudioDecoder for NarrowOpus {
 
     /// What is to be cut off at both ends is told in samples of 48 kHz, and is cut off from samples of 16 kHz.
     fn decode_ref(&mut self, packet: &PacketRef<'_>) -> Result<GenericAudioBufferRef<'_>> {
-        let mut packet = packet.clone();
+        let mut packet = *packet;
         packet.trim_start = narrowed(packet.trim_start);
         packet.trim_end = narrowed(packet.trim_end);
         self.0.decode_ref(&packet)
