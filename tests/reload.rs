@@ -37,7 +37,7 @@ use crate::support::{
 const CLIP: &str = "tests/clips/notes/en-no-callback.ogg";
 const PATIENCE: Duration = Duration::from_mins(1);
 /// Notes that are on their way while the playbook changes all the time.
-const NOTES: usize = 8;
+const NOTES: usize = 24;
 
 /// A playbook in which everything that it says of the clip's note is called by this name.
 fn playbook(name: &str) -> String {

@@ -243,6 +243,17 @@ fn harmless() -> impl Strategy<Value = String> {
         .prop_map(str::to_owned)
 }
 
+/// A confidence has so many digits that any short number stands in one now and then.
+fn without_fractions(value: &mut serde_json::Value) {
+    use serde_json::Value;
+    match value {
+        Value::Number(number) if number.is_f64() => *value = Value::Null,
+        Value::Array(values) => values.iter_mut().for_each(without_fractions),
+        Value::Object(fields) => fields.values_mut().for_each(without_fractions),
+        _ => {}
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig { cases: 600, failure_persistence: None, ..ProptestConfig::default() })]
 
@@ -257,6 +268,7 @@ proptest! {
         let mut value = serde_json::to_value(&redacted).unwrap();
         // It is random in itself.
         value["note_id"] = serde_json::Value::Null;
+        without_fractions(&mut value);
         let shown = value.to_string().to_lowercase();
         let words = redacted.get().transcript.iter().flat_map(|transcript| &transcript.segments);
         let joined: String = words.flat_map(|segment| &segment.words).map(|word| word.text.expose()).collect();
