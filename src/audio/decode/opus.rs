@@ -68,5 +68,6 @@ impl AudioDecoder for NarrowOpus {
 }
 
 fn narrowed(samples: Duration) -> Duration {
-    Duration::from(samples.get() * u64::from(SAMPLE_RATE_HZ) / COUNTED_HZ)
+    // Divided only: a file may name any number.
+    Duration::from(samples.get() / (COUNTED_HZ / u64::from(SAMPLE_RATE_HZ)))
 }
