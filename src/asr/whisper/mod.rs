@@ -2,6 +2,7 @@
 //!
 //! * [`WhisperModel`]: the weights, shared by all engines; loading is the expensive part.
 //! * [`WhisperTranscriber`]: one decoding state on those weights, the engine of one slot.
+//! * [`spectrogram`]: what the encoder sees of the audio.
 //! * [`window`]: what is heard at once, and how far the encoder is trimmed to it.
 //! * [`greedy`]: the cheap way to hear, one encoder pass for language, text and times; [`rules`] chooses its tokens.
 //! * [`beam`]: the careful way, several hypotheses at once.
@@ -31,6 +32,7 @@ mod raw;
 mod repetition;
 mod rest;
 mod rules;
+mod spectrogram;
 mod window;
 
 use std::{path::Path, sync::Arc};
@@ -40,7 +42,9 @@ use whisper_rs::{
     WhisperError, install_logging_hooks,
 };
 
-use self::{glossary::Glossary, hearing::Heard, language::Language, prompt::Prompt, raw::Engine};
+use self::{
+    glossary::Glossary, hearing::Heard, language::Language, prompt::Prompt, raw::Engine, spectrogram::Spectrograph,
+};
 use super::{
     AsrError, Hints, Profile, Recognised, Transcriber,
     stretches::{self, Joined},
@@ -62,6 +66,7 @@ const LOG_PROBABILITY_OF_NOTHING: f32 = -100.0;
 #[derive(Debug, Clone)]
 pub struct WhisperModel {
     context: Arc<WhisperContext>,
+    spectrograph: Arc<Spectrograph>,
     name: Arc<str>,
     threads: usize,
     word_times: bool,
@@ -84,7 +89,9 @@ impl WhisperModel {
         }
         let context = WhisperContext::new_with_params(file, parameters)
             .map_err(|e| AsrError::Engine(format!("the file {} is no whisper model: {e}", file.display())))?;
-        Ok(Self { context: Arc::new(context), name: name.into(), threads: threads.max(1), word_times })
+        let bands = usize::try_from(context.model_n_mels()).unwrap_or_default();
+        let spectrograph = Arc::new(Spectrograph::new(bands));
+        Ok(Self { context: Arc::new(context), spectrograph, name: name.into(), threads: threads.max(1), word_times })
     }
 
     /// One more engine on these weights.
@@ -132,7 +139,8 @@ impl WhisperTranscriber {
     fn listen(&mut self, pcm: &Pcm, hints: &Hints) -> Result<Recognised, AsrError> {
         let samples = window::long_enough(&pcm.0);
         let duration_s = pcm.duration_s();
-        self.engine.listen(&samples).map_err(engine_error)?;
+        let spectrograph = &self.model.spectrograph;
+        self.engine.listen(&spectrograph.of(&samples), spectrograph.bands()).map_err(engine_error)?;
         let glossary = Glossary::of(&self.model.context, &hints.glossary)?;
         let (impression, heard) = self.hear(&samples, duration_s, &glossary, hints)?;
         if glossary.leaked_into(&heard.text()) {

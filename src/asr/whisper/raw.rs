@@ -93,9 +93,17 @@ impl Engine {
         Ok(Self { state, raw, threads, positions: 0, rows: 0, first_row: 0 })
     }
 
-    /// Takes `samples` as what is encoded from now on.
-    pub fn listen(&mut self, samples: &[f32]) -> Result<(), WhisperError> {
-        self.state.pcm_to_mel(samples, self.threads)
+    /// Takes a spectrogram of `bands`, one behind the other, as what is encoded from now on.
+    pub fn listen(&mut self, spectrogram: &[f32], bands: usize) -> Result<(), WhisperError> {
+        let frames = spectrogram.len() / bands.max(1);
+        let Pointers { context, state } = self.raw;
+        // whisper-rs' own knows of 80 bands only.
+        // SAFETY: as in `reserve`; whisper.cpp copies `frames` times `bands` values, and there are no fewer.
+        let done = unsafe {
+            let (spectrogram, frames, bands) = (spectrogram.as_ptr(), int(frames), int(bands));
+            sys::whisper_set_mel_with_state(context.as_ptr(), state.as_ptr(), spectrogram, frames, bands)
+        };
+        if done == 0 { Ok(()) } else { Err(WhisperError::InvalidMelBands) }
     }
 
     /// Encodes in a window of so many positions of 20 ms, and forgets what was decoded.
