@@ -1,8 +1,10 @@
-# ggml with our own products, softmax and GELU in front of its own: see matmul.cpp and activations.cpp.
+# ggml with our own products, softmax and GELU in front of its own (matmul.cpp and activations.cpp), and with two
+# operators more.
 function(sprachpost_stand_before source names)
     set_source_files_properties("src/ggml-cpu/${source}" TARGET_DIRECTORY ggml-cpu PROPERTIES COMPILE_DEFINITIONS "${names}")
 endfunction()
 
+target_sources(ggml-cpu PRIVATE "${CMAKE_CURRENT_LIST_DIR}/attention.cpp" "${CMAKE_CURRENT_LIST_DIR}/vocabulary.cpp")
 if(GGML_LLAMAFILE)
     target_sources(ggml-cpu PRIVATE "${CMAKE_CURRENT_LIST_DIR}/activations.cpp" "${CMAKE_CURRENT_LIST_DIR}/matmul.cpp")
     sprachpost_stand_before(llamafile/sgemm.cpp "llamafile_sgemm=ggml_cpu_sgemm")

@@ -1,13 +1,70 @@
 // Several hypotheses decoded at once, on what was encoded once.
 //
 // whisper.cpp can do this, but keeps it to itself inside `whisper_full`, which encodes anew each time and chooses tokens
-// by itself. This file is whisper.cpp, compiled as it is, with some functions more. Each returns false, or 0,
-// where whisper.cpp fails.
+// by itself. This file is whisper.cpp, compiled as it is, with some functions more, and with two operators of ggml that
+// are done better at once or in another layout. Functions return false, or 0, where whisper.cpp fails.
 
+#include <cstring>
+
+#include "attention.h"
+#include "ggml-backend.h"
+#include "vocabulary.h"
+
+// What whisper.cpp calls instead of ggml: attention of the encoder, which is a product of values with a softmax of
+// products, is one operator; of a matrix that `sprachpost_prepare` has split, neither products nor rows are ggml's.
+
+static ggml_tensor * attention(ggml_context * ctx, ggml_tensor * values, ggml_tensor * shares) {
+    static const bool has_card = ggml_backend_dev_count() > 1;
+    if (has_card || shares->op != GGML_OP_SOFT_MAX || shares->src[1] || shares->src[0]->op != GGML_OP_MUL_MAT) {
+        return nullptr;
+    }
+    const ggml_tensor * scores = shares->src[0], * keys = scores->src[0];
+    // In the encoder both are copied in another layout and type first; nobody needs the copies then.
+    if (keys->op != GGML_OP_PERMUTE || keys->src[0]->op != GGML_OP_CPY || values->op != GGML_OP_CPY) {
+        return nullptr;
+    }
+    ggml_tensor * all[] = { ggml_permute(ctx, keys->src[0]->src[0], 0, 2, 1, 3), scores->src[1], values->src[0] };
+    if (!sprachpost_can_attend(all[0], all[1], all[2])) {
+        return nullptr;
+    }
+    void * scale = nullptr;
+    memcpy(&scale, shares->op_params, sizeof(float));
+    return ggml_custom_4d(ctx, GGML_TYPE_F32, all[1]->ne[0], all[1]->ne[1], all[1]->ne[2], 1, all, 3,
+                          sprachpost_attend_at_once, GGML_N_TASKS_MAX, scale);
+}
+
+// Other memory than the processor's has uses of its own for `extra`.
+static bool is_split(const ggml_tensor * weights) {
+    return weights->extra && weights->buffer && ggml_backend_buffer_is_host(weights->buffer);
+}
+
+static ggml_tensor * product(ggml_context * ctx, ggml_tensor * weights, ggml_tensor * rows) {
+    if (is_split(weights)) {
+        ggml_tensor * both[] = { weights, rows };
+        return ggml_custom_4d(ctx, GGML_TYPE_F32, weights->ne[1], rows->ne[1], 1, 1, both, 2, sprachpost_scores,
+                              GGML_N_TASKS_MAX, weights->extra);
+    }
+    ggml_tensor * at_once = attention(ctx, weights, rows);
+    return at_once ? at_once : ggml_mul_mat(ctx, weights, rows);
+}
+
+static ggml_tensor * rows_of(ggml_context * ctx, ggml_tensor * weights, ggml_tensor * numbers) {
+    if (!is_split(weights)) {
+        return ggml_get_rows(ctx, weights, numbers);
+    }
+    ggml_tensor * both[] = { weights, numbers };
+    return ggml_custom_4d(ctx, GGML_TYPE_F32, weights->ne[0], numbers->ne[0], 1, 1, both, 2, sprachpost_rows, 1, nullptr);
+}
+
+#define ggml_mul_mat product
+#define ggml_get_rows rows_of
 #include "whisper.cpp"
+#undef ggml_mul_mat
+#undef ggml_get_rows
 
 extern "C" {
 
+void sprachpost_prepare(whisper_context * ctx);
 void sprachpost_begin(whisper_state * state, int positions);
 bool sprachpost_reserve(whisper_context * ctx, whisper_state * state, int count);
 void sprachpost_fork(whisper_state * state, int from, int to);
@@ -16,6 +73,15 @@ bool sprachpost_decode(whisper_context * ctx, whisper_state * state, const whisp
 int sprachpost_attend(whisper_context * ctx, whisper_state * state, const whisper_token * tokens, int count, int positions,
                       int threads);
 void sprachpost_attention(whisper_state * state, float * weights);
+
+// To be called before anything is decoded: lays out weights as this machine reads them fastest.
+void sprachpost_prepare(whisper_context * ctx) {
+    ggml_tensor * vocabulary = ctx->model.d_te;
+    if (!vocabulary->extra && ggml_backend_buffer_is_host(vocabulary->buffer) && sprachpost_can_split(vocabulary)) {
+        sprachpost_split(vocabulary);
+        vocabulary->extra = (void *) (intptr_t) ctx->vocab.token_eot;
+    }
+}
 
 // Forgets what was decoded. The encoder takes `positions` of 20 ms from now on.
 void sprachpost_begin(whisper_state * state, int positions) {

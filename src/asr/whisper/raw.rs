@@ -9,6 +9,7 @@ use std::{
     ffi::{c_int, c_void},
     ptr::NonNull,
     slice,
+    sync::{Mutex, PoisonError},
 };
 
 use whisper_rs::{FullParams, WhisperContext, WhisperError, WhisperState, WhisperTokenId, whisper_rs_sys as sys};
@@ -17,6 +18,7 @@ use crate::asr::Limit;
 
 // native/sequences.cpp says what they do.
 unsafe extern "C" {
+    fn sprachpost_prepare(context: *mut sys::whisper_context);
     fn sprachpost_begin(state: *mut sys::whisper_state, positions: c_int);
     fn sprachpost_reserve(context: *mut sys::whisper_context, state: *mut sys::whisper_state, count: c_int) -> bool;
     fn sprachpost_fork(state: *mut sys::whisper_state, from: c_int, to: c_int);
@@ -44,6 +46,8 @@ unsafe extern "C" {
 pub const SEQUENCES_MAX: usize = 8;
 /// More positions than this the decoder does not have.
 const POSITIONS_MAX: usize = 448;
+
+static PREPARING: Mutex<()> = Mutex::new(());
 
 /// Twice what whisper.cpp takes at least.
 const MOMENT_SAMPLES: usize = 3200;
@@ -75,7 +79,18 @@ unsafe impl Send for Pointers {}
 
 impl Engine {
     /// A state on `context`. `parameters` for what is decoded by [`Engine::full_within`], with that many threads.
-    pub fn new(
+    pub fn new(context: &WhisperContext, parameters: FullParams<'_, '_>, threads: usize) -> Result<Self, WhisperError> {
+        let engine = Self::unprepared(context, parameters, threads)?;
+        // One engine at a time: the first on a model rewrites weights, and none decodes before that.
+        let preparing = PREPARING.lock().unwrap_or_else(PoisonError::into_inner);
+        // SAFETY: nothing is decoded on this context yet, or it was prepared before.
+        unsafe { sprachpost_prepare(engine.raw.context.as_ptr()) };
+        drop(preparing);
+        Ok(engine)
+    }
+
+    /// With weights as they were loaded.
+    fn unprepared(
         context: &WhisperContext,
         mut parameters: FullParams<'_, '_>,
         threads: usize,
@@ -247,4 +262,92 @@ unsafe extern "C" fn remember(
 unsafe extern "C" fn is_over(user_data: *mut c_void) -> bool {
     // SAFETY: see `Engine::full_within`, the only one who registers this function.
     unsafe { &*user_data.cast::<Limit>() }.is_over()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::f32::consts::TAU;
+
+    use whisper_rs::{SamplingStrategy, WhisperContextParameters, install_logging_hooks};
+
+    use super::*;
+    use crate::asr::whisper::{spectrogram::Spectrograph, window};
+
+    fn context(flash_attention: bool) -> WhisperContext {
+        install_logging_hooks();
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/models/ggml-base-q8_0.bin");
+        let mut parameters = WhisperContextParameters::default();
+        parameters.flash_attn(flash_attention).use_gpu(false);
+        WhisperContext::new_with_params(file, parameters)
+            .expect("the speech model is missing: run `make setup`, or `sprachpost models pull`")
+    }
+
+    fn parameters() -> FullParams<'static, 'static> {
+        FullParams::new(SamplingStrategy::Greedy { best_of: 1 })
+    }
+
+    /// Two seconds of something like vowels.
+    fn sound() -> Vec<f32> {
+        let tone = |hz: f32, i: usize| (TAU * hz * i as f32 / 16_000.0).sin();
+        (0..32_000).map(|i| 0.1 * (tone(120.0, i) + tone(730.0, i) * tone(3.0, i) + tone(1090.0, i))).collect()
+    }
+
+    /// What comes after the start, for one token and for several rows.
+    fn scores(engine: &mut Engine, context: &WhisperContext, positions: usize) -> Vec<Vec<f32>> {
+        let start = context.token_sot();
+        engine.encode(positions).unwrap();
+        engine.decode(&[start], 0).unwrap();
+        let one = engine.last_scores().unwrap().to_vec();
+        engine.reserve(3).unwrap();
+        engine.encode(positions).unwrap();
+        engine.decode(&[start, start + 3, context.token_transcribe()], 0).unwrap();
+        for sequence in 1..3 {
+            engine.fork(0, sequence);
+        }
+        engine.decode_each(&[(0, context.token_beg()), (1, 400), (2, 500)], 3).unwrap();
+        let several = (0..3).map(|row| engine.scores(row).unwrap().to_vec());
+        std::iter::once(one).chain(several).collect()
+    }
+
+    fn engine(context: &WhisperContext, prepared: bool) -> Engine {
+        let new = if prepared { Engine::new } else { Engine::unprepared };
+        let mut engine = new(context, parameters(), 1).unwrap();
+        engine.listen(&Spectrograph::new(80).of(&sound()), 80).unwrap();
+        engine
+    }
+
+    /// The largest difference of two rows where `expected` is at most `reach` below its highest.
+    fn difference(row: &[f32], expected: &[f32], reach: f32) -> f32 {
+        let highest = expected.iter().copied().fold(f32::MIN, f32::max);
+        let near = row.iter().zip(expected).filter(|(_, expected)| **expected >= highest - reach);
+        near.map(|(score, expected)| (score - expected).abs()).fold(0.0, f32::max)
+    }
+
+    #[test]
+    fn the_encoder_attends_as_whisper_cpp_does_by_itself() {
+        // Its flash attention, which is not ours. Both round, whence the tolerance; it is right in windows of 256 and
+        // their multiples, and nearly so in the whole one.
+        let (ours, theirs) = (context(false), context(true));
+        let (mut engine, mut reference) = (engine(&ours, false), engine(&theirs, false));
+        for (positions, rows) in [(512, 4), (768, 4), (window::POSITIONS_MAX, 1)] {
+            let expected = scores(&mut reference, &theirs, positions);
+            for (row, expected) in scores(&mut engine, &ours, positions).iter().zip(&expected).take(rows) {
+                let difference = difference(row, expected, f32::INFINITY);
+                assert!(difference < 1.0, "{positions} positions: {difference}");
+            }
+        }
+    }
+
+    #[test]
+    fn scores_in_halves_are_exact_where_they_count() {
+        let (split, whole) = (context(false), context(false));
+        let (mut engine, mut reference) = (engine(&split, true), engine(&whole, false));
+        let rows = scores(&mut engine, &split, 300);
+        let times = usize::try_from(split.token_beg()).unwrap();
+        for (row, expected) in rows.iter().zip(&scores(&mut reference, &whole, 300)) {
+            assert!(difference(row, expected, 4.0) < 1e-3);
+            assert!(difference(row, expected, f32::INFINITY) < 4.0);
+            assert!(difference(&row[times..], &expected[times..], f32::INFINITY) < 1e-3);
+        }
+    }
 }

@@ -1,0 +1,178 @@
+// Products in tiles of bfloat16 (AMX): what matmul.cpp and attention.cpp are made of.
+#pragma once
+
+#include <cstdint>
+#include <vector>
+
+#include "ggml-cpu-impl.h"
+#include "ggml.h"
+#include "lanes.h"
+
+#if defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__AVX512VNNI__) && \
+    defined(__linux__)
+#define SPRACHPOST_TILES
+
+#include <immintrin.h>
+#include <sys/syscall.h>
+#include <unistd.h>
+
+namespace {
+
+using bf16 = uint16_t;
+
+// A tile has 16 rows of 32 bfloat16 values, or of 16 sums in single precision.
+constexpr int64_t TILE = 16;
+constexpr int64_t DEPTH = 32;
+constexpr int64_t TILE_VALUES = TILE * DEPTH;
+// Two by two tiles of sums are kept at a time.
+constexpr int64_t BLOCK = 2 * TILE;
+
+// Linux hands out tiles on request only, once for the process.
+inline bool tiles_are_permitted() {
+    constexpr long REQUEST_PERMISSION = 0x1023, TILE_DATA = 18;
+    static const bool permitted = syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+    return permitted;
+}
+
+inline void configure_tiles() {
+    struct alignas(64) {
+        uint8_t palette = 1, start_row = 0, reserved[14] = {};
+        uint16_t row_bytes[16] = { 64, 64, 64, 64, 64, 64, 64, 64 };
+        uint8_t rows[16] = { 16, 16, 16, 16, 16, 16, 16, 16 };
+    } config;
+    _tile_loadconfig(&config);
+}
+
+inline int64_t round_up(int64_t value, int64_t step) {
+    return (value + step - 1) / step * step;
+}
+
+// A matrix of some type, read by rows.
+struct Matrix {
+    const void * data;
+    int64_t stride; // from row to row, in elements, or in blocks where values come in blocks
+    int64_t columns;
+    int type;
+
+    static bool is_readable(int type) {
+        return type == GGML_TYPE_F32 || type == GGML_TYPE_F16 || type == GGML_TYPE_BF16 || type == GGML_TYPE_Q8_0;
+    }
+
+    // 32 values of a row as bfloat16, zeros behind its end.
+    __m512i read(int64_t row, int64_t column) const {
+        const int64_t left = columns - column;
+        const __mmask32 mask = left >= DEPTH ? 0xffffffffu : (1u << left) - 1;
+        const __mmask16 low = mask & 0xffff, high = mask >> 16;
+        switch (type) {
+            case GGML_TYPE_F32: {
+                const float * values = (const float *) data + row * stride + column;
+                return rounded(_mm512_maskz_loadu_ps(low, values), _mm512_maskz_loadu_ps(high, values + 16));
+            }
+            case GGML_TYPE_F16: {
+                const uint16_t * values = (const uint16_t *) data + row * stride + column;
+                return rounded(_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(low, values)),
+                               _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(high, values + 16)));
+            }
+            case GGML_TYPE_BF16:
+                return _mm512_maskz_loadu_epi16(mask, (const uint16_t *) data + row * stride + column);
+            default: { // GGML_TYPE_Q8_0
+                const block_q8_0 & block = ((const block_q8_0 *) data)[row * stride + column / QK8_0];
+                const __m512 scale = _mm512_set1_ps(_cvtsh_ss(block.d));
+                const auto part = [&](const int8_t * values) {
+                    const __m512i wide = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *) values));
+                    return _mm512_mul_ps(_mm512_cvtepi32_ps(wide), scale);
+                };
+                return rounded(part(block.qs), part(block.qs + 16));
+            }
+        }
+    }
+
+    static __m512i rounded(__m512 low, __m512 high) {
+        return (__m512i) _mm512_cvtne2ps_pbh(high, low);
+    }
+};
+
+// Transposes 16 by 16 pairs of bfloat16 values: what were 16 rows of weights becomes a tile's second operand.
+inline void transpose(__m512i (&rows)[TILE]) {
+    __m512i a[TILE], b[TILE];
+    for (int i = 0; i < 16; i += 2) {
+        a[i] = _mm512_unpacklo_epi32(rows[i], rows[i + 1]);
+        a[i + 1] = _mm512_unpackhi_epi32(rows[i], rows[i + 1]);
+    }
+    for (int i = 0; i < 16; i += 4) {
+        b[i] = _mm512_unpacklo_epi64(a[i], a[i + 2]);
+        b[i + 1] = _mm512_unpackhi_epi64(a[i], a[i + 2]);
+        b[i + 2] = _mm512_unpacklo_epi64(a[i + 1], a[i + 3]);
+        b[i + 3] = _mm512_unpackhi_epi64(a[i + 1], a[i + 3]);
+    }
+    for (int i = 0; i < 4; i++) {
+        a[i] = _mm512_shuffle_i32x4(b[i], b[i + 4], 0x88);
+        a[i + 4] = _mm512_shuffle_i32x4(b[i], b[i + 4], 0xdd);
+        a[i + 8] = _mm512_shuffle_i32x4(b[i + 8], b[i + 12], 0x88);
+        a[i + 12] = _mm512_shuffle_i32x4(b[i + 8], b[i + 12], 0xdd);
+    }
+    for (int i = 0; i < 8; i++) {
+        const int k = i % 4 + i / 4 * 4;
+        rows[k] = _mm512_shuffle_i32x4(a[k], a[k + 8], 0x88);
+        rows[k + 8] = _mm512_shuffle_i32x4(a[k], a[k + 8], 0xdd);
+    }
+}
+
+// Packs rows `first` to `end` of the weights: for every 16 rows one tile after the other along the columns.
+inline void pack_weights(const Matrix & weights, int64_t first, int64_t end, int64_t rows, int64_t depth, bf16 * packed) {
+    for (int64_t row = first; row < end; row += TILE) {
+        for (int64_t column = 0; column < depth; column += DEPTH, packed += TILE_VALUES) {
+            __m512i pairs[TILE];
+            for (int64_t i = 0; i < TILE; i++) {
+                pairs[i] = row + i < rows ? weights.read(row + i, column) : _mm512_setzero_si512();
+            }
+            transpose(pairs);
+            for (int64_t i = 0; i < TILE; i++) {
+                _mm512_store_si512((__m512i *) packed + i, pairs[i]);
+            }
+        }
+    }
+}
+
+// Reads `count` rows from `first` on; zeros up to 32 of them.
+inline void read_panel(const Matrix & rows, int64_t first, int64_t count, int64_t depth, bf16 * panel) {
+    for (int64_t row = 0; row < BLOCK; row++) {
+        for (int64_t column = 0; column < depth; column += DEPTH) {
+            const __m512i values = row < count ? rows.read(first + row, column) : _mm512_setzero_si512();
+            _mm512_store_si512((__m512i *) (panel + row * depth + column), values);
+        }
+    }
+}
+
+// Two by two tiles of sums: 32 rows of `panel` by 32 rows of weights.
+inline void multiply_block(const bf16 * panel, const bf16 * packed, int64_t depth, float * sums, int64_t stride) {
+    _tile_zero(0);
+    _tile_zero(1);
+    _tile_zero(2);
+    _tile_zero(3);
+    const bf16 * next = packed + depth * TILE;
+    for (int64_t column = 0; column < depth; column += DEPTH) {
+        _tile_loadd(4, panel + column, depth * sizeof(bf16));
+        _tile_loadd(6, packed + column * TILE, 64);
+        _tile_dpbf16ps(0, 4, 6);
+        _tile_loadd(7, next + column * TILE, 64);
+        _tile_dpbf16ps(1, 4, 7);
+        _tile_loadd(5, panel + TILE * depth + column, depth * sizeof(bf16));
+        _tile_dpbf16ps(2, 5, 6);
+        _tile_dpbf16ps(3, 5, 7);
+    }
+    _tile_stored(0, sums, stride * sizeof(float));
+    _tile_stored(1, sums + TILE, stride * sizeof(float));
+    _tile_stored(2, sums + TILE * stride, stride * sizeof(float));
+    _tile_stored(3, sums + TILE * stride + TILE, stride * sizeof(float));
+}
+
+// Memory that a thread keeps from one product to the next.
+inline bf16 * buffer(std::vector<Lanes> & memory, int64_t values) {
+    memory.resize(std::max<size_t>(memory.size(), values / DEPTH));
+    return (bf16 *) memory.data();
+}
+
+} // namespace
+
+#endif
