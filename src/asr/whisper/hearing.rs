@@ -77,7 +77,7 @@ impl Heard {
         if !text.is_empty() {
             segments.push(HeardSegment { start_s, end_s: duration_s, tokens: text });
         }
-        Self { segments, looped: sequence.looped }
+        Self::of(segments, sequence.looped)
     }
 
     /// Reads what `whisper_full` left. Tokens from `first_special` on are control tokens and no text.
@@ -85,7 +85,13 @@ impl Heard {
         let segments: Vec<HeardSegment> =
             state.as_iter().map(|segment| HeardSegment::read(&segment, first_special, duration_s)).collect();
         let ids: Vec<WhisperTokenId> = segments.iter().flat_map(|s| &s.tokens).map(|t| t.id).collect();
-        Self { segments, looped: repetition::is_loop(&ids) }
+        Self::of(segments, repetition::is_loop(&ids))
+    }
+
+    /// `looped`: its tokens show that it went round in circles; its words may do so as well.
+    fn of(segments: Vec<HeardSegment>, looped: bool) -> Self {
+        let heard = Self { segments, looped };
+        Self { looped: looped || repetition::is_refrain(&heard.text()), ..heard }
     }
 
     pub fn tokens(&self) -> impl Iterator<Item = &Token> {
