@@ -122,6 +122,15 @@ impl Encoder {
         self.memory.shipped()
     }
 
+    /// Into how many pieces the model cuts the text; what is behind the end of what it reads at once is not counted.
+    ///
+    /// The fewer letters a piece has, the less of such spelling the model has seen.
+    #[must_use]
+    pub fn pieces(&self, text: &str) -> usize {
+        let tokens = self.tokenizer.encode("", text, self.tokenizer.tokens_max());
+        tokens.iter().filter(|token| token.at.is_some()).count()
+    }
+
     /// What a text means.
     #[must_use]
     pub fn embed(&self, text: &str) -> Embedding {

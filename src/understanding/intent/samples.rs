@@ -2,7 +2,8 @@
 //!
 //! A text is looked at in one or two ways: by its letters and words (`features.rs`), and, with a sentence encoder, by
 //! its meaning (`meaning.rs`). Each has a regression of its own, and their probabilities are averaged: letters forgive
-//! what recognisers and dialects do to words, the encoder knows words that no example has.
+//! what recognisers and dialects do to words, the encoder knows words that no example has. How much either counts is
+//! decided note by note: the stranger a note's spelling is to the encoder, the more its letters do.
 
 use std::{ops::Range, sync::Arc};
 
@@ -15,6 +16,11 @@ use crate::understanding::{encoder::Encoder, playbook::Playbook, text};
 
 /// How much the examples are trusted over the penalty, see [`Linear::train`]: by their words, by their meaning.
 const PENALTY_C: [f64; 2] = [40.0, 10.0];
+/// How much words count beside meaning, where a note is no stranger to the encoder than the examples.
+const WORDS_SHARE: f32 = 0.5;
+/// It grows in proportion with how much stranger a note is, up to a limit.
+const WORDS_SHARE_GROWTH: f32 = 2.0;
+const WORDS_SHARE_MAX: f32 = 0.8;
 /// A background line this close to an example is what the playbook is about, and no background: by words, by meaning.
 const BACKGROUND_TOO_CLOSE: [f32; 2] = [0.45, 0.75];
 /// Examples of different intents that are this close contradict each other.
@@ -34,6 +40,8 @@ pub struct Samples {
     meaning: Option<Meaning>,
     /// By words, and by meaning where there is an encoder.
     views: Vec<View>,
+    /// One a sample, see [`Meaning::strangeness`].
+    strangeness: Vec<f32>,
 }
 
 /// All samples, looked at in one way.
@@ -95,7 +103,7 @@ impl Samples {
         let vocabulary = Vocabulary::learn(&texts);
         let mut views = vec![View::of(texts.iter().map(|text| vocabulary.vector(text)).collect(), vocabulary.len())];
         let meaning = encoder.map(|encoder| {
-            let (meaning, vectors) = Meaning::learn(encoder, &texts);
+            let (meaning, vectors) = Meaning::learn(encoder, &texts, examples);
             views.push(View::of(vectors, meaning.size()));
             meaning
         });
@@ -106,7 +114,9 @@ impl Samples {
                 })
         };
         let kept: Vec<usize> = (0..texts.len()).filter(|&sample| far(sample)).collect();
+        let strangeness = |i: usize| meaning.as_ref().map_or(0.0, |meaning| meaning.strangeness(texts[i]));
         Self {
+            strangeness: kept.iter().map(|&i| strangeness(i)).collect(),
             texts: kept.iter().map(|&i| texts[i].to_owned()).collect(),
             labels: kept.iter().map(|&i| labels[i]).collect(),
             said: kept.iter().map(|&i| said[i]).collect(),
@@ -142,7 +152,8 @@ impl Samples {
             let parts = if sentences.len() == 1 { vec![whole.clone()] } else { parts };
             readings.push(Reading { whole, parts });
         }
-        self.judge_reading(models, note, sentences, &readings, |_| true)
+        let strangeness = self.meaning.as_ref().map_or(0.0, |meaning| meaning.strangeness(note));
+        self.judge_reading(models, note, sentences, &readings, strangeness, |_| true)
     }
 
     /// Judges a sample as if it were a note; `known` says which samples it may be compared with.
@@ -155,7 +166,7 @@ impl Samples {
             let whole = view.vectors[sample].clone();
             Reading { parts: vec![whole.clone(); sentences.len()], whole }
         }));
-        self.judge_reading(models, note, sentences, &readings, known)
+        self.judge_reading(models, note, sentences, &readings, self.strangeness[sample], known)
     }
 
     /// Pairs of samples that people say, with nearly the same words, for different intents.
@@ -181,9 +192,10 @@ impl Samples {
         note: &str,
         sentences: Vec<Range<usize>>,
         readings: &[Reading],
+        strangeness: f32,
         known: impl Fn(usize) -> bool,
     ) -> Judgement {
-        let ways = readings.len() as f32;
+        let shares = self.shares(strangeness);
         let mut probabilities = vec![0.0; self.classes];
         let mut similarities = vec![0.0; self.classes - 1];
         let sentence = |at: Range<usize>| Sentence {
@@ -193,20 +205,29 @@ impl Samples {
             similarities: vec![0.0; self.classes - 1],
         };
         let mut sentences: Vec<Sentence> = sentences.into_iter().map(sentence).collect();
-        for ((model, view), reading) in models.0.iter().zip(&self.views).zip(readings) {
+        for (((model, view), reading), share) in models.0.iter().zip(&self.views).zip(readings).zip(shares) {
             let mut nearest = self.similarities(view, &reading.whole, &known);
             let mut by_sentence = Vec::with_capacity(sentences.len());
             for (sentence, part) in sentences.iter_mut().zip(&reading.parts) {
                 let (likely, near) = (model.probabilities(part), self.similarities(view, part, &known));
-                add_share(&mut sentence.probabilities, &likely, ways);
-                add_share(&mut sentence.similarities, &near, ways);
+                add_share(&mut sentence.probabilities, &likely, share);
+                add_share(&mut sentence.similarities, &near, share);
                 nearest.iter_mut().zip(near).for_each(|(all, one)| *all = all.max(one));
                 by_sentence.push(likely);
             }
-            add_share(&mut probabilities, &combine(&model.probabilities(&reading.whole), &by_sentence), ways);
-            add_share(&mut similarities, &nearest, ways);
+            add_share(&mut probabilities, &combine(&model.probabilities(&reading.whole), &by_sentence), share);
+            add_share(&mut similarities, &nearest, share);
         }
         Judgement { probabilities, similarities, sentences }
+    }
+
+    /// How much words and meaning count for a text of such strangeness.
+    fn shares(&self, strangeness: f32) -> [f32; 2] {
+        if self.meaning.is_none() {
+            return [1.0, 0.0];
+        }
+        let words = (WORDS_SHARE + WORDS_SHARE_GROWTH * strangeness).min(WORDS_SHARE_MAX);
+        [words, 1.0 - words]
     }
 
     /// For each intent, the largest cosine with one of its samples.
@@ -227,8 +248,8 @@ impl View {
     }
 }
 
-fn add_share(sums: &mut [f32], values: &[f32], of: f32) {
-    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += value / of);
+fn add_share(sums: &mut [f32], values: &[f32], share: f32) {
+    sums.iter_mut().zip(values).for_each(|(sum, value)| *sum += share * value);
 }
 
 /// The mean of the whole note's probabilities and its sentences' best: an intent is as likely as in the sentence that
