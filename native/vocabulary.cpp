@@ -5,7 +5,7 @@
 // as much memory as before. The upper half tells roughly what every token scores. The lower half is read for the tokens
 // that come near the highest score, and for those that are no text (languages, times), whose sum counts.
 //
-// What comes near is exact to the last bit; what does not has got a score that is as good as with weights of four bits.
+// What comes near has the score that whole weights give; what does not, one as good as with weights of four bits.
 
 #include <algorithm>
 #include <cstring>

@@ -3,7 +3,7 @@
 //! Some of them customers say as well, so no phrase condemns a note by itself: the evidence for speech has to be weak.
 
 /// Nobody says these to a contact centre, though they may name a word of them within more.
-const CREDITS: [&str; 20] = [
+const CREDITS: [&str; 21] = [
     "untertitel",
     "amara.org",
     "copyright wdr",
@@ -19,6 +19,7 @@ const CREDITS: [&str; 20] = [
     "sous-titr",
     "subtítulos",
     "altyazı",
+    "sesli betimleme",
     "napisy stworzone",
     "субтитры",
     "продолжение следует",
@@ -45,7 +46,7 @@ const COURTESIES: [&str; 16] = [
     "спасибо",
 ];
 /// A credit is all there is in such a text.
-const CREDIT_WORDS_MAX: usize = 8;
+const CREDIT_WORDS_MAX: usize = 9;
 /// Evidence is weak from these probabilities of no speech on, for a credit and for a courtesy. Of 189 labelled clips
 /// of speech, noisy ones included, half have less than 0.07, one in ten more than 0.2, and three more than 0.5.
 const CREDIT_NO_SPEECH_MIN: f32 = 0.1;

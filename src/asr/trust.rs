@@ -27,7 +27,7 @@ pub struct Config {
 impl Default for Config {
     fn default() -> Self {
         Self {
-            no_speech_probability_min: 0.75,
+            no_speech_probability_min: 0.7,
             no_speech_log_probability_max: -0.6,
             log_probability_min: -1.0,
             language_confidence_min: 0.1,
