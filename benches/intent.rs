@@ -1,4 +1,5 @@
-//! How well are intents recognised? `cargo bench --bench intent -- FOLDER [--shots N] [--seeds N] [--encoder none] [--sets a,b]`
+//! How well are intents recognised? `cargo bench --bench intent -- FOLDER [--shots N] [--seeds N] [--encoder none]
+//! [--precision P] [--sets a,b]`
 //!
 //! FOLDER, or the environment variable SPRACHPOST_INTENT_DIR, holds public sets, each in a folder of its own:
 //! `de-service`, `banking77`, `clinc`, `hint3`, `xsid`. Of each training set, N examples an intent are drawn; every
@@ -42,7 +43,8 @@ fn main() {
     }
     let store = Store::open(&config.models).unwrap_or_else(|e| panic!("{e}"));
     let encoder = understanding::load_encoder(&config.understanding, &store).unwrap_or_else(|e| panic!("{e}"));
-    let bench = Bench { encoder, shots: number("--shots", 10), seeds: number("--seeds", 3) as u64 };
+    let precision = option("--precision").map(|text| text.parse().expect("--precision takes a share"));
+    let bench = Bench { encoder, shots: number("--shots", 10), seeds: number("--seeds", 3) as u64, precision };
     println!("{:24} accuracy   auto  right  leaked  AUROC  calibration  train ms  note ms", "");
     let wanted = option("--sets");
     for (set, measure) in SETS {
@@ -68,6 +70,8 @@ struct Bench {
     encoder: Option<Arc<Encoder>>,
     shots: usize,
     seeds: u64,
+    /// What the playbooks ask for.
+    precision: Option<f32>,
 }
 
 impl Bench {
@@ -75,7 +79,8 @@ impl Bench {
     fn measure(&self, language: &str, train: &Labelled, tests: &[(String, Labelled)]) {
         let mut sums: Vec<Vec<(Scores, f64, f64)>> = tests.iter().map(|_| Vec::new()).collect();
         for seed in 0..self.seeds {
-            let playbook = drawn(language, train, self.shots, seed);
+            let mut playbook = drawn(language, train, self.shots, seed);
+            playbook.thresholds.precision = self.precision;
             let started = Instant::now();
             let understander = Understander::train(&playbook, self.encoder.clone());
             let train_ms = started.elapsed().as_secs_f64() * 1e3;
@@ -167,7 +172,8 @@ fn de_service(bench: &Bench, folder: &Path) {
     }
     bench.measure("de", &train, &[("de-service".to_owned(), test.clone())]);
     // The playbook that comes with the program knows the same intents, from examples of its own.
-    let playbook = Playbook::builtin().unwrap_or_else(|e| panic!("{e}"));
+    let mut playbook = Playbook::builtin().unwrap_or_else(|e| panic!("{e}"));
+    playbook.thresholds.precision = bench.precision;
     let started = Instant::now();
     let understander = Understander::train(&playbook, bench.encoder.clone());
     let train_ms = started.elapsed().as_secs_f64() * 1e3;

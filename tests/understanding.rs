@@ -219,6 +219,46 @@ fn a_playbook_without_intents_leaves_every_note_to_people() {
     assert_eq!((understanding.intent, understanding.alternatives.len()), (None, 0));
 }
 
+#[test]
+fn a_few_examples_of_ones_own_go_far_where_customers_want_what_others_want() {
+    let playbook = r#"
+        version = 1
+        language = "de"
+        [[intent]]
+        name = "lieferung"
+        examples = ["Mein Paket ist nicht angekommen.", "Wo bleibt meine Sendung?", "Die Lieferung sollte gestern da sein."]
+        [[intent]]
+        name = "vertragsende"
+        examples = ["Ich möchte kündigen.", "Bitte beenden Sie meinen Vertrag.", "Hiermit kündige ich zum Monatsende."]
+        [[intent]]
+        name = "ausfall"
+        examples = ["Mein Internet geht nicht.", "Seit heute früh ist das Netz weg.", "Der Router blinkt rot."]
+    "#;
+    let playbook = Playbook::parse(playbook, "three").unwrap();
+    for encoder in [None, Some(encoder())] {
+        let understander = Understander::train(&playbook, encoder);
+        for (text, wanted) in [
+            ("Der Fahrer hat wieder nicht geklingelt, und im Hausflur liegt auch nichts für mich.", "lieferung"),
+            ("Ich hab jetzt was Billigeres gefunden und will bei euch raus.", "vertragsende"),
+            ("Am Kasten leuchtet gar nichts mehr, und telefonieren geht auch nicht.", "ausfall"),
+        ] {
+            let likeliest = &understander.classify(&transcript("de", text))[0];
+            assert_eq!(playbook.intents[likeliest.intent].name, wanted, "{text}");
+        }
+    }
+}
+
+#[test]
+fn a_playbook_that_asks_for_surer_answers_gets_fewer() {
+    let asked_for = |precision: f32| {
+        let mut playbook = Playbook::builtin().unwrap();
+        playbook.thresholds.precision = Some(precision);
+        Understander::train(&playbook, None).classifier().calibration().confidence_min
+    };
+    let [careless, usual, careful] = [0.8, 0.9, 0.95].map(asked_for);
+    assert!(careless < usual && usual < careful, "{careless} {usual} {careful}");
+}
+
 /// The texts of the evaluation's own German and English notes; the bounds leave room for chance, not for a step back.
 #[test]
 fn the_notes_of_the_evaluation_folder_are_understood() {

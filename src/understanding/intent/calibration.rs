@@ -1,15 +1,23 @@
 //! Owns what a score is worth: turns probability and similarity into a confidence that means what it says, and finds
 //! from when on an intent is sure enough. Both come from cross-validation on the playbook's own examples.
 
-use super::samples::{Judgement, Products, Samples};
+use super::{judging::Judgement, regression::Gram, samples::Samples};
 use crate::understanding::playbook::Thresholds;
 
 /// In how many parts the examples are cut; each is judged by a model that was trained without it.
 const FOLDS: usize = 5;
 /// Of the notes that are answered, at least this share shall be right, among them those that are none of the intents.
 const PRECISION_WANTED: f32 = 0.9;
+/// The share that is wrong may be so many times as large if, beside every example, there were a note whose wish the
+/// playbook does not have: some centres' examples are far from all that customers want, and cross-validation on them sees
+/// none of the rest.
+const MORE_WRONG_AMONG_UNKNOWN: f32 = 2.2;
+/// Held-out examples are clearer than what customers really say: probabilities are made sharper by so much at most.
+const SHARPER_MAX: f32 = 1.5;
 /// The threshold where the examples do not tell.
 const CONFIDENCE_DEFAULT: f32 = 0.6;
+/// Where nothing is ever sure, at least this is.
+const CONFIDENCE_MOST: f32 = 0.95;
 /// Held-out examples are clearer than what customers really say: never be less careful than this.
 const CONFIDENCE_LEAST: f32 = 0.5;
 
@@ -47,24 +55,39 @@ impl CrossValidated {
     }
 }
 
+/// What a model said about an example whose intent it was not to name: as if the playbook did not have it.
+#[derive(Debug, Clone, Copy)]
+struct Unknown {
+    probability: f32,
+    similarity: f32,
+}
+
 impl Calibration {
-    pub(super) fn find(samples: &Samples, products: &Products, wanted: Thresholds) -> Self {
+    pub(super) fn find(samples: &Samples, products: &Gram, wanted: Thresholds) -> Self {
+        let (mut seen, unknown) =
+            if samples.classes > 1 { cross_validate(samples, products) } else { <(Vec<_>, Vec<_>)>::default() };
         let mut calibration = Self {
             offset: 0.0,
             probability_weight: 1.0,
             similarity_weight: 0.0,
             confidence_min: CONFIDENCE_DEFAULT,
             similarity_min: 0.0,
-            seen: if samples.classes > 1 { cross_validate(samples, products) } else { Vec::new() },
+            seen: Vec::new(),
         };
-        calibration.fit();
-        let mut seen = std::mem::take(&mut calibration.seen);
+        calibration.fit(&seen);
         for one in &mut seen {
             one.confidence = calibration.of(one.probability, one.similarity);
         }
         calibration.seen = seen;
         calibration.similarity_min = wanted.similarity.unwrap_or_else(|| calibration.usual_similarity());
-        calibration.confidence_min = wanted.confidence.unwrap_or_else(|| calibration.careful_confidence());
+        calibration.confidence_min = wanted.confidence.unwrap_or_else(|| {
+            let precision = wanted.precision.unwrap_or(PRECISION_WANTED);
+            let among_unknown = 1.0 - MORE_WRONG_AMONG_UNKNOWN * (1.0 - precision);
+            let least = calibration
+                .careful_confidence(precision)
+                .max(calibration.confidence_among_unknown(&unknown, among_unknown));
+            least.clamp(CONFIDENCE_LEAST, CONFIDENCE_MOST)
+        });
         calibration
     }
 
@@ -81,44 +104,17 @@ impl Calibration {
 
     fn of(&self, probability: f32, similarity: f32) -> f32 {
         let score = self.offset + self.probability_weight * logit(probability) + self.similarity_weight * similarity;
-        1.0 / (1.0 + (-score).exp())
+        sigmoid(score)
     }
 
-    /// Newton's method on the logistic loss of "the most likely intent is right", with a weak pull towards leaving the
-    /// probability as it is.
-    fn fit(&mut self) {
-        const PULL: f64 = 1.0;
-        let prior = [0.0, 1.0, 0.0];
-        let mut weights = prior;
-        for _ in 0..25 {
-            let mut gradient: [f64; 3] = std::array::from_fn(|i| PULL * (weights[i] - prior[i]));
-            let mut hessian = [[0.0; 3]; 3];
-            for (i, row) in hessian.iter_mut().enumerate() {
-                row[i] = PULL;
-            }
-            for one in &self.seen {
-                let x = [1.0, f64::from(logit(one.probability)), f64::from(one.similarity)];
-                let score: f64 = x.iter().zip(&weights).map(|(x, w)| x * w).sum();
-                let p = 1.0 / (1.0 + (-score).exp());
-                let truth = if one.is_right() { 1.0 } else { 0.0 };
-                for i in 0..3 {
-                    gradient[i] += (p - truth) * x[i];
-                    for j in 0..3 {
-                        hessian[i][j] += p * (1.0 - p) * x[i] * x[j];
-                    }
-                }
-            }
-            let step = solve(hessian, gradient);
-            weights.iter_mut().zip(step).for_each(|(weight, step)| *weight -= step);
-            if step.iter().map(|step| step * step).sum::<f64>() < 1e-12 {
-                break;
-            }
-        }
-        let [offset, probability_weight, similarity_weight] = weights;
-        self.offset = offset as f32;
+    /// Fits "the most likely intent is right", with a weak pull towards leaving the probability as it is.
+    fn fit(&mut self, seen: &[CrossValidated]) {
+        let one = |one: &CrossValidated| (logit(one.probability), one.similarity, one.is_right());
+        let [offset, probability_weight, similarity_weight] = logistic(&seen.iter().map(one).collect::<Vec<_>>());
+        self.offset = offset;
         // More probable or more similar never means less sure.
-        self.probability_weight = probability_weight.max(0.05) as f32;
-        self.similarity_weight = similarity_weight.max(0.0) as f32;
+        self.probability_weight = probability_weight.clamp(0.05, SHARPER_MAX);
+        self.similarity_weight = similarity_weight.max(0.0);
     }
 
     /// What nearly all right answers reach.
@@ -130,41 +126,92 @@ impl Calibration {
 
     /// The least confidence from which on enough of the answers can be expected to be right. Expected, not counted: a
     /// count at the end of a few hundred examples is luck.
-    fn careful_confidence(&self) -> f32 {
-        let mut seen: Vec<&CrossValidated> =
-            self.seen.iter().filter(|one| one.similarity >= self.similarity_min).collect();
-        seen.sort_by(|a, b| b.confidence.total_cmp(&a.confidence));
-        let (mut expected, mut least) = (0.0, None);
-        for (answered, one) in (1_usize..).zip(&seen) {
-            expected += one.confidence;
-            if expected >= PRECISION_WANTED * answered as f32 {
-                least = Some(one.confidence);
-            }
-        }
-        least.unwrap_or(CONFIDENCE_DEFAULT).clamp(CONFIDENCE_LEAST, 0.95)
+    fn careful_confidence(&self, precision: f32) -> f32 {
+        let seen = self.seen.iter().filter(|one| one.similarity >= self.similarity_min);
+        least_confidence(seen.map(|one| (one.confidence, one.confidence)).collect(), precision)
+    }
+
+    /// The same if there were as many notes with unknown wishes as there are examples. The confidence itself promises
+    /// nothing about such notes, so what it is worth among them is fitted anew.
+    fn confidence_among_unknown(&self, unknown: &[Unknown], precision: f32) -> f32 {
+        let seen = self.seen.iter().filter(|one| one.similarity >= self.similarity_min);
+        let unknown = unknown.iter().filter(|one| one.similarity >= self.similarity_min);
+        let mut all: Vec<(f32, bool)> = seen.map(|one| (one.confidence, one.is_right())).collect();
+        all.extend(unknown.map(|one| (self.of(one.probability, one.similarity), false)));
+        let [offset, weight, _] =
+            logistic(&all.iter().map(|&(confidence, right)| (logit(confidence), 0.0, right)).collect::<Vec<_>>());
+        let expected = |confidence: f32| sigmoid(offset + weight.max(0.05) * logit(confidence));
+        let all = all.into_iter().map(|(confidence, _)| (confidence, expected(confidence))).collect();
+        least_confidence(all, precision)
     }
 }
 
-fn cross_validate(samples: &Samples, products: &Products) -> Vec<CrossValidated> {
+/// Given confidences, each with the probability that it is right: the least from which on so large a share is.
+fn least_confidence(mut answers: Vec<(f32, f32)>, precision: f32) -> f32 {
+    answers.sort_by(|a, b| b.0.total_cmp(&a.0));
+    let (mut expected, mut least) = (0.0, None);
+    for (answered, (confidence, right)) in (1_usize..).zip(answers) {
+        expected += right;
+        if expected >= precision * answered as f32 {
+            least = Some(confidence);
+        }
+    }
+    least.unwrap_or(CONFIDENCE_DEFAULT)
+}
+
+/// Newton's method on the logistic loss of `offset + a · first + b · second`, with a weak pull towards 0, 1 and 0.
+fn logistic(seen: &[(f32, f32, bool)]) -> [f32; 3] {
+    const PULL: f64 = 1.0;
+    let prior = [0.0, 1.0, 0.0];
+    let mut weights = prior;
+    for _ in 0..25 {
+        let mut gradient: [f64; 3] = std::array::from_fn(|i| PULL * (weights[i] - prior[i]));
+        let mut hessian = [[0.0; 3]; 3];
+        for (i, row) in hessian.iter_mut().enumerate() {
+            row[i] = PULL;
+        }
+        for &(first, second, right) in seen {
+            let x = [1.0, f64::from(first), f64::from(second)];
+            let score: f64 = x.iter().zip(&weights).map(|(x, w)| x * w).sum();
+            let p = 1.0 / (1.0 + (-score).exp());
+            let truth = if right { 1.0 } else { 0.0 };
+            for i in 0..3 {
+                gradient[i] += (p - truth) * x[i];
+                for j in 0..3 {
+                    hessian[i][j] += p * (1.0 - p) * x[i] * x[j];
+                }
+            }
+        }
+        let step = solve(hessian, gradient);
+        weights.iter_mut().zip(step).for_each(|(weight, step)| *weight -= step);
+        if step.iter().map(|step| step * step).sum::<f64>() < 1e-12 {
+            break;
+        }
+    }
+    weights.map(|weight| weight as f32)
+}
+
+/// In the order of the samples; the unknown are those that have an intent.
+fn cross_validate(samples: &Samples, products: &Gram) -> (Vec<CrossValidated>, Vec<Unknown>) {
     let folds = folds(&samples.labels, samples.classes);
     let mut seen = Vec::with_capacity(folds.len());
+    let mut unknown = Vec::with_capacity(folds.len());
     for fold in 0..FOLDS {
         let members: Vec<usize> = (0..folds.len()).filter(|&i| folds[i] != fold).collect();
-        let models = samples.fit(products, &members);
+        let model = samples.fit(products, &members);
         for index in (0..folds.len()).filter(|&i| folds[i] == fold && samples.said[i]) {
-            let judgement = samples.judge_sample(&models, index, |other| folds[other] != fold);
+            let judgement = samples.judge_sample(&model, index, |other| folds[other] != fold);
             seen.push((index, judged(samples, index, &judgement)));
+            unknown.extend(without(&judgement, samples.labels[index]));
         }
     }
     seen.sort_by_key(|&(index, _)| index);
-    seen.into_iter().map(|(_, one)| one).collect()
+    (seen.into_iter().map(|(_, one)| one).collect(), unknown)
 }
 
 fn judged(samples: &Samples, index: usize, judgement: &Judgement) -> CrossValidated {
     let intents = samples.classes - 1;
-    let predicted = (0..intents)
-        .max_by(|&a, &b| judgement.probabilities[a].total_cmp(&judgement.probabilities[b]).then(b.cmp(&a)))
-        .unwrap_or(0);
+    let predicted = likeliest(judgement, 0..intents).unwrap_or(0);
     CrossValidated {
         text: samples.texts[index].clone(),
         truth: (samples.labels[index] < intents).then_some(samples.labels[index]),
@@ -173,6 +220,27 @@ fn judged(samples: &Samples, index: usize, judgement: &Judgement) -> CrossValida
         similarity: judgement.similarities[predicted],
         probability: judgement.probabilities[predicted],
     }
+}
+
+/// The judgement if the playbook did not have that intent; None if it is none, or there is no other.
+fn without(judgement: &Judgement, label: usize) -> Option<Unknown> {
+    let intents = judgement.similarities.len();
+    if label >= intents {
+        return None;
+    }
+    let other = likeliest(judgement, (0..intents).filter(|&intent| intent != label))?;
+    let rest = (1.0 - judgement.probabilities[label]).max(f32::EPSILON);
+    let probability = (judgement.probabilities[other] / rest).min(1.0);
+    Some(Unknown { probability, similarity: judgement.similarities[other] })
+}
+
+/// Of several that are equally likely, the first.
+fn likeliest(judgement: &Judgement, mut intents: impl Iterator<Item = usize>) -> Option<usize> {
+    let first = intents.next()?;
+    let more = |best: usize, next: usize| {
+        if judgement.probabilities[next] > judgement.probabilities[best] { next } else { best }
+    };
+    Some(intents.fold(first, more))
 }
 
 /// Every class is spread over the folds in the order of the file.
@@ -186,6 +254,10 @@ fn folds(labels: &[usize], classes: usize) -> Vec<usize> {
             fold
         })
         .collect()
+}
+
+fn sigmoid(score: f32) -> f32 {
+    1.0 / (1.0 + (-score).exp())
 }
 
 fn logit(p: f32) -> f32 {
@@ -225,5 +297,28 @@ mod tests {
     #[test]
     fn folds_spread_every_class() {
         assert_eq!(folds(&[0, 0, 1, 1, 0, 1], 2), [0, 1, 0, 1, 2, 2]);
+    }
+
+    #[test]
+    fn an_intent_that_was_never_there_has_its_probability_shared_by_the_others() {
+        let judgement =
+            Judgement { probabilities: vec![0.6, 0.3, 0.1], similarities: vec![0.9, 0.4], sentences: Vec::new() };
+        let unknown = without(&judgement, 0).unwrap();
+        assert!((unknown.probability - 0.75).abs() < 1e-5 && (unknown.similarity - 0.4).abs() < 1e-6);
+        assert!(without(&judgement, 2).is_none(), "the background is no intent");
+    }
+
+    #[test]
+    fn the_threshold_lies_where_the_answers_above_it_are_right_often_enough() {
+        let answers = vec![(0.2, 0.2), (0.9, 0.9), (0.8, 0.8), (0.7, 0.7)];
+        assert!((least_confidence(answers.clone(), 0.85) - 0.8).abs() < 1e-6);
+        assert!((least_confidence(answers, 0.99) - CONFIDENCE_DEFAULT).abs() < 1e-6);
+    }
+
+    #[test]
+    fn a_logistic_fit_follows_what_was_seen() {
+        let seen: Vec<(f32, f32, bool)> = (0..200).map(|i| (0.0, (i % 2) as f32, i % 2 == 1)).collect();
+        let [offset, _, second] = logistic(&seen);
+        assert!(offset < -1.5 && offset + second > 1.5, "{offset} {second}");
     }
 }

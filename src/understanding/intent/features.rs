@@ -2,8 +2,8 @@
 //! built-in lexicon, weighted by TF-IDF.
 //!
 //! Character n-grams forgive what recognisers and dialects do to words, across a gap too, because compounds come split;
-//! whole words and their neighbours keep apart what is made of the same syllables; concepts stand for what a few
-//! examples cannot teach.
+//! whole words and their neighbours keep apart what is made of the same syllables; concepts, which are looked for across a
+//! gap as well, stand for what a few examples cannot teach.
 
 use std::{collections::HashMap, ops::RangeInclusive};
 
@@ -16,6 +16,9 @@ pub type Sparse = Vec<(u32, f32)>;
 const GRAMS: RangeInclusive<usize> = 2..=5;
 /// N-grams of these lengths are also taken across a gap between words ("kün digung").
 const GAP_GRAMS: RangeInclusive<usize> = 4..=5;
+
+/// What is familiar in a text counts at most so many times what its share of the text is.
+const CLEARER_MAX: f32 = 4.0;
 
 /// No word is longer; what a broken recogniser or a hostile text runs together is cut, because the work grows with the
 /// square of it.
@@ -57,6 +60,8 @@ pub struct Vocabulary {
     ids: HashMap<u64, u32>,
     /// Inverse document frequency times the weight of the feature's kind, by feature.
     weights: Vec<f32>,
+    /// True if more than one text has the feature.
+    shared: Vec<bool>,
     /// What a feature that was never seen would count, before its kind.
     unseen: f32,
 }
@@ -80,13 +85,20 @@ impl Vocabulary {
         }
         let documents = texts.len() as f32;
         let idf = |count: u32| ((1.0 + documents) / (1.0 + count as f32)).ln() + 1.0;
+        let shared = seen_in.iter().map(|&(count, _)| count > 1).collect();
         let weights = seen_in.into_iter().map(|(count, kind)| idf(count) * kind.weight()).collect();
-        Self { ids, weights, unseen: idf(1) }
+        Self { ids, weights, shared, unseen: idf(1) }
     }
 
     #[must_use]
     pub fn len(&self) -> usize {
         self.weights.len()
+    }
+
+    /// As [`familiar`] for one of the texts that the vocabulary was learnt from, as if it had not been among them.
+    #[must_use]
+    pub fn familiar_to_others(&self, vector: &Sparse) -> f32 {
+        clearer(vector.iter().filter(|&&(id, _)| self.shared[id as usize]).map(|&(_, weight)| weight))
     }
 
     /// The text as a vector; empty if nothing in it was ever seen.
@@ -113,6 +125,18 @@ impl Vocabulary {
         }
         vector
     }
+}
+
+/// The factor that gives a text's vector the length 1, with what was never seen left out, up to a limit: a text of
+/// which next to nothing is familiar stays faint.
+#[must_use]
+pub fn familiar(vector: &Sparse) -> f32 {
+    clearer(vector.iter().map(|&(_, weight)| weight))
+}
+
+fn clearer(weights: impl Iterator<Item = f32>) -> f32 {
+    let length = weights.map(|weight| weight * weight).sum::<f32>().sqrt();
+    if length > 0.0 { (1.0 / length).min(CLEARER_MAX) } else { 1.0 }
 }
 
 /// Vectors that another is compared with all at once.
@@ -177,7 +201,7 @@ impl Index {
 fn features(text: &str) -> Vec<u64> {
     let mut found = Vec::new();
     let mut padded: Vec<char> = Vec::new();
-    let mut previous: Option<String> = None;
+    let mut previous: Option<(String, bool)> = None;
     for mut word in text::words(text) {
         if let Some((end, _)) = word.folded.char_indices().nth(WORD_CHARS_MAX) {
             word.folded.truncate(end);
@@ -190,12 +214,18 @@ fn features(text: &str) -> Vec<u64> {
             found.extend(padded.windows(n).map(|gram| Kind::Gram.mark(hash(gram.iter().copied()))));
         }
         found.push(Kind::Word.mark(hash(word.folded.chars())));
-        found.extend(concepts::of(&word.folded).into_iter().map(|concept| Kind::Concept.mark((concept as u64) << 2)));
-        if let Some(previous) = previous {
+        let mut meant = concepts::of(&word.folded);
+        let means_nothing = meant.is_empty();
+        if let Some((previous, previous_means_nothing)) = previous {
             across_the_gap(&previous, &word.folded, &mut found);
             found.push(Kind::Word.mark(hash(previous.chars().chain([' ']).chain(word.folded.chars()))));
+            // Two that mean nothing alone may be one that came split: "kün digen".
+            if means_nothing && previous_means_nothing {
+                meant = concepts::of(&(previous + &word.folded));
+            }
         }
-        previous = Some(word.folded);
+        found.extend(meant.into_iter().map(|concept| Kind::Concept.mark((concept as u64) << 2)));
+        previous = Some((word.folded, means_nothing));
     }
     // "Ruf mich an" and "ruf mich nicht an" are made of the same pieces: that wish is told apart by rules.
     if let Some(allowed) = contact::preferences(text).phone_allowed {
@@ -258,6 +288,18 @@ mod tests {
         let vocabulary = Vocabulary::learn(&["Rechnung", "Paket"]);
         let alone = cosine(&vocabulary, "Rechnung", "Rechnung");
         assert!(cosine(&vocabulary, "Qualle Xylophon Zypern Rechnung Yucca", "Rechnung") < 0.7 * alone);
+    }
+
+    #[test]
+    fn what_is_familiar_counts_in_full_where_the_rest_is_strange() {
+        let vocabulary = Vocabulary::learn(&["Rechnung", "Paket", "meine Rechnung"]);
+        let (plain, mixed) = (vocabulary.vector("Rechnung"), vocabulary.vector("Rechnung Xylophon"));
+        assert!((familiar(&plain) - 1.0).abs() < 1e-5);
+        assert!(familiar(&mixed) > 1.2 && familiar(&mixed) < CLEARER_MAX);
+        let strange = vocabulary.vector("Rechnung Qualle Xylophon Zypern Yucca Xenia Quitte Wombat Zwickmühle Bagger");
+        assert!(familiar(&strange) <= CLEARER_MAX && (familiar(&Sparse::new()) - 1.0).abs() < 1e-6);
+        let own = vocabulary.vector("meine Rechnung");
+        assert!(vocabulary.familiar_to_others(&own) > familiar(&own) + 0.1);
     }
 
     #[test]

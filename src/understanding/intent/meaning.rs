@@ -1,52 +1,55 @@
 //! Owns what a text looks like to the classifier through the sentence encoder: a direction, measured from the middle of
-//! all examples.
+//! all examples, in units of how far texts that mean the same lie apart; and how far the encoder is to be trusted.
 //!
 //! All sentences of one trade lie in one corner of the encoder's space, where everything resembles everything; seen
 //! from the middle of that corner they differ. A sentence of a note is read in the light of the whole note, at no cost.
 //!
-//! What is written as the encoder has rarely read it, dialect or a recogniser's mistakes, falls into more pieces than the
-//! examples do, and what it means is a guess: then letters count for more.
+//! What is written as the encoder has rarely read it, dialect or a recogniser's mistakes, falls into more pieces than
+//! the examples do, and its meaning is a guess: then letters count for more.
 
 use std::{ops::Range, sync::Arc};
 
-use super::features::Sparse;
-use crate::understanding::{encoder::Encoder, text};
+use super::{features::Sparse, spread::Spread};
+use crate::understanding::{
+    encoder::{Embedding, Encoded, Encoder},
+    text,
+};
 
 /// More of a text is not looked at to tell how familiar it is.
 const WORDS_MAX: usize = 100;
 const WORD_CHARS_MAX: usize = 48;
 /// A short text tells little: it is taken to have so many more letters, and pieces as usual.
 const USUAL_LETTERS: f32 = 10.0;
-/// Pieces a letter in common text of a language that the encoder knows well.
+/// Pieces a letter where there are no examples, as in common text of a language that the encoder knows well.
 const USUAL_PIECES: f32 = 0.24;
 
 #[derive(Debug)]
 pub struct Meaning {
     encoder: Arc<Encoder>,
     centre: Vec<f32>,
-    /// Pieces a letter, of the examples: the mean, and what one in ten exceeds.
+    spread: Spread,
+    /// Pieces a letter of the examples, their mean.
     usual_pieces: f32,
-    many_pieces: f32,
 }
 
-impl Meaning {
-    /// Finds the middle of the texts, of which the first are `examples`; returns each as seen from there, too.
+/// What the examples mean, before it is known which of them are learnt from.
+#[derive(Debug)]
+pub struct Draft {
+    encoder: Arc<Encoder>,
+    centre: Vec<f32>,
+    directions: Vec<Vec<f32>>,
+}
+
+impl Draft {
+    /// Finds the middle of what the encoder said of the texts.
     #[must_use]
-    pub fn learn(encoder: Arc<Encoder>, texts: &[&str], examples: usize) -> (Self, Vec<Sparse>) {
-        let embeddings = encoder.embed_examples(texts);
+    pub fn of(encoder: Arc<Encoder>, embeddings: &[Embedding]) -> Self {
         let mut centre = vec![0.0; encoder.size()];
-        for embedding in &embeddings {
+        for embedding in embeddings {
             centre.iter_mut().zip(embedding).for_each(|(sum, value)| *sum += value / embeddings.len() as f32);
         }
-        let pieces = texts.iter().take(examples).map(|text| pieces_a_letter(&encoder, text, USUAL_PIECES));
-        let mut pieces: Vec<f32> = pieces.collect();
-        pieces.sort_by(f32::total_cmp);
-        let usual_pieces =
-            if pieces.is_empty() { USUAL_PIECES } else { pieces.iter().sum::<f32>() / pieces.len() as f32 };
-        let many_pieces = pieces.get(pieces.len() * 9 / 10).copied().unwrap_or(f32::INFINITY);
-        let meaning = Self { encoder, centre, usual_pieces, many_pieces };
-        let vectors = embeddings.iter().map(|embedding| meaning.direction(embedding)).collect();
-        (meaning, vectors)
+        let directions = embeddings.iter().map(|embedding| from_centre(embedding, &centre)).collect();
+        Self { encoder, centre, directions }
     }
 
     /// Features of a vector.
@@ -55,29 +58,54 @@ impl Meaning {
         self.centre.len()
     }
 
-    /// A note and its parts, given as bytes of it.
+    /// The texts as seen from their middle.
     #[must_use]
-    pub fn vectors(&self, note: &str, parts: &[Range<usize>]) -> (Sparse, Vec<Sparse>) {
-        let encoded = self.encoder.encode(note, parts);
-        let parts = encoded.parts.iter().map(|part| self.direction(part)).collect();
-        (self.direction(&encoded.whole), parts)
+    pub fn vectors(&self) -> Vec<Sparse> {
+        self.directions.iter().map(|direction| sparse(direction)).collect()
     }
 
-    /// Into how many more pieces the text falls than examples do, as a share of what is usual: 0 if one in ten of them
-    /// is as strange.
+    /// Learns from the texts that `kept` names, `examples` among them; returns those kept as they are seen now.
+    #[must_use]
+    pub fn learn(
+        self,
+        texts: &[String],
+        kept: &[usize],
+        labels: &[usize],
+        classes: usize,
+        examples: usize,
+    ) -> (Meaning, Vec<Sparse>) {
+        let directions: Vec<Vec<f32>> = kept.iter().map(|&sample| self.directions[sample].clone()).collect();
+        let spread = Spread::learn(&directions, labels, classes, self.size());
+        let pieces: Vec<f32> =
+            texts.iter().take(examples).map(|text| pieces_a_letter(&self.encoder, text, USUAL_PIECES)).collect();
+        let usual_pieces =
+            if pieces.is_empty() { USUAL_PIECES } else { pieces.iter().sum::<f32>() / pieces.len() as f32 };
+        let vectors = directions.iter().map(|direction| levelled(&spread, direction)).collect();
+        (Meaning { encoder: self.encoder, centre: self.centre, spread, usual_pieces }, vectors)
+    }
+}
+
+impl Meaning {
+    /// Reads a note and its parts, given as bytes of it.
+    #[must_use]
+    pub fn encode(&self, note: &str, parts: &[Range<usize>]) -> Encoded {
+        self.encoder.encode(note, parts)
+    }
+
+    #[must_use]
+    pub fn vectors(&self, encoded: &Encoded) -> (Sparse, Vec<Sparse>) {
+        let parts = encoded.parts.iter().map(|part| self.vector(part)).collect();
+        (self.vector(&encoded.whole), parts)
+    }
+
+    /// Into how many more pieces than usual the text falls, as a share: 0 if it is no stranger than the examples.
     #[must_use]
     pub fn strangeness(&self, text: &str) -> f32 {
-        let pieces = pieces_a_letter(&self.encoder, text, self.usual_pieces);
-        ((pieces - self.many_pieces) / self.usual_pieces).max(0.0)
+        (pieces_a_letter(&self.encoder, text, self.usual_pieces) / self.usual_pieces - 1.0).max(0.0)
     }
 
-    fn direction(&self, embedding: &[f32]) -> Sparse {
-        let moved: Vec<f32> = embedding.iter().zip(&self.centre).map(|(value, middle)| value - middle).collect();
-        let length = moved.iter().map(|value| value * value).sum::<f32>().sqrt();
-        if !length.is_normal() {
-            return Sparse::new();
-        }
-        (0..).zip(moved).map(|(feature, value)| (feature, value / length)).collect()
+    fn vector(&self, embedding: &[f32]) -> Sparse {
+        levelled(&self.spread, &from_centre(embedding, &self.centre))
     }
 }
 
@@ -91,31 +119,26 @@ fn pieces_a_letter(encoder: &Encoder, text: &str, usual: f32) -> f32 {
     (encoder.pieces(plain.trim_end()) as f32 + usual * USUAL_LETTERS) / (letters + USUAL_LETTERS)
 }
 
-#[cfg(test)]
-mod tests {
-    use std::path::Path;
+/// Empty if the embedding is the centre itself.
+fn from_centre(embedding: &[f32], centre: &[f32]) -> Vec<f32> {
+    of_length_one(embedding.iter().zip(centre).map(|(value, middle)| value - middle).collect())
+}
 
-    use super::*;
+fn levelled(spread: &Spread, direction: &[f32]) -> Sparse {
+    sparse(&of_length_one(spread.levelled(direction)))
+}
 
-    fn meaning(examples: &[&str]) -> Meaning {
-        let loaded = Encoder::load(&Path::new(env!("CARGO_MANIFEST_DIR")).join("models/e5-small-q4.bin"));
-        let encoder = loaded.unwrap_or_else(|e| panic!("{e}; `make test` fetches the models first"));
-        Meaning::learn(Arc::new(encoder), examples, examples.len()).0
+fn of_length_one(mut vector: Vec<f32>) -> Vec<f32> {
+    let length = vector.iter().map(|value| value * value).sum::<f32>().sqrt();
+    if !length.is_normal() {
+        return Vec::new();
     }
-
-    #[test]
-    fn dialect_is_strange_and_what_is_spelt_like_the_examples_is_not() {
-        let meaning = meaning(&[
-            "Wo bleibt mein Paket, es sollte gestern kommen?",
-            "Ich möchte meinen Vertrag zum Jahresende kündigen.",
-            "Die Rechnung vom März stimmt nicht, da ist zu viel berechnet.",
-        ]);
-        assert!(meaning.strangeness("Können Sie mich bitte morgen zurückrufen?") < 0.05);
-        assert!(meaning.strangeness("I han mis Päckli immer nonig übercho, chönd Si mer säge wo das isch?") > 0.1);
+    for value in &mut vector {
+        *value /= length;
     }
+    vector
+}
 
-    #[test]
-    fn without_examples_nothing_is_strange() {
-        assert!(meaning(&[]).strangeness("Grüezi mitenand") <= 0.0);
-    }
+fn sparse(vector: &[f32]) -> Sparse {
+    (0..).zip(vector.iter().copied()).collect()
 }

@@ -9,15 +9,20 @@
 
 mod calibration;
 mod concepts;
+mod experience;
 mod features;
+mod judging;
 mod meaning;
 mod regression;
 mod samples;
+mod spread;
 
 use std::{ops::Range, sync::Arc};
 
 pub use calibration::{Calibration, CrossValidated};
-use samples::{Judgement, Models, Samples, Sentence};
+use judging::{Judgement, Sentence};
+use regression::Linear;
+use samples::Samples;
 
 use super::{encoder::Encoder, playbook::Playbook, text};
 
@@ -31,7 +36,7 @@ const SECOND_CONFIDENCE_MIN: f32 = 0.5;
 pub struct IntentClassifier {
     names: Vec<String>,
     samples: Samples,
-    models: Models,
+    model: Linear,
     calibration: Calibration,
 }
 
@@ -64,8 +69,8 @@ impl IntentClassifier {
         let products = samples.products();
         let calibration = Calibration::find(&samples, &products, playbook.thresholds);
         let everything: Vec<usize> = (0..samples.texts.len()).collect();
-        let models = samples.fit(&products, &everything);
-        Self { names, samples, models, calibration }
+        let model = samples.fit(&products, &everything);
+        Self { names, samples, model, calibration }
     }
 
     #[must_use]
@@ -85,7 +90,7 @@ impl IntentClassifier {
         if self.names.is_empty() {
             return Vec::new();
         }
-        let judgement = self.samples.judge(&self.models, note, text::sentences_heard(note, pauses));
+        let judgement = self.samples.judge(&self.model, note, text::sentences_heard(note, pauses));
         let mut candidates: Vec<Candidate> =
             (0..self.names.len()).map(|intent| self.candidate(&judgement, intent)).collect();
         candidates.sort_by(|a, b| b.confidence.total_cmp(&a.confidence).then(a.intent.cmp(&b.intent)));

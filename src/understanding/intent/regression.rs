@@ -9,20 +9,37 @@ use pulp::Arch;
 use super::features::{Index, Sparse};
 use crate::understanding::encoder::matrix::Panels;
 
-/// Inner products of all pairs of examples; what is added to each is the bias.
+/// Inner products of all pairs of examples, summed over the ways to look at them; what is added to each is the bias.
 #[derive(Debug)]
 pub struct Gram {
     size: usize,
     products: Vec<f32>,
 }
 
+/// All examples, looked at in one way.
+#[derive(Debug, Clone, Copy)]
+pub struct View<'a> {
+    pub examples: &'a [Sparse],
+    pub index: &'a Index,
+    pub features: usize,
+    /// How much its inner products count.
+    pub share: f32,
+}
+
 const BIAS: f32 = 0.1;
 
 impl Gram {
     #[must_use]
-    pub fn of(examples: &[Sparse], index: &Index) -> Self {
-        let products = examples.iter().flat_map(|example| index.cosines(example)).map(|product| product + BIAS);
-        Self { size: examples.len(), products: products.collect() }
+    pub fn of(views: &[View]) -> Self {
+        let size = views.first().map_or(0, |view| view.examples.len());
+        let mut products = vec![BIAS; size * size];
+        for view in views {
+            for (row, example) in products.chunks_exact_mut(size.max(1)).zip(view.examples) {
+                let cosines = view.index.cosines(example);
+                row.iter_mut().zip(cosines).for_each(|(sum, cosine)| *sum += view.share * cosine);
+            }
+        }
+        Self { size, products }
     }
 
     fn part(&self, members: &[usize]) -> Self {
@@ -45,12 +62,12 @@ impl Gram {
     }
 }
 
-/// A trained model: from a vector to one score a class.
+/// A trained model: from a text's vectors, one a view, to one score a class.
 #[derive(Debug)]
 pub struct Linear {
     classes: usize,
-    /// One row a feature.
-    weights: Vec<f32>,
+    /// One matrix a view, one row a feature.
+    weights: Vec<Vec<f32>>,
     bias: Vec<f32>,
 }
 
@@ -60,37 +77,42 @@ impl Linear {
     #[must_use]
     pub fn train(
         gram: &Gram,
-        examples: &[Sparse],
+        views: &[View],
         labels: &[usize],
         members: &[usize],
         classes: usize,
-        features: usize,
         penalty_c: f64,
     ) -> Self {
         let part = gram.part(members);
         let labels: Vec<usize> = members.iter().map(|&member| labels[member]).collect();
         let lambda = 1.0 / (penalty_c * members.len().max(1) as f64);
         let solution = Solver { gram: &part, labels: &labels, classes, lambda }.solve();
-
-        let mut weights = vec![0.0; features * classes];
-        let mut bias = vec![0.0; classes];
-        for (&member, shares) in members.iter().zip(solution.chunks_exact(classes)) {
-            for &(feature, value) in &examples[member] {
-                let row = &mut weights[feature as usize * classes..][..classes];
-                row.iter_mut().zip(shares).for_each(|(weight, share)| *weight += value * *share as f32);
+        let weights = |view: &View| {
+            let mut weights = vec![0.0; view.features * classes];
+            for (&member, shares) in members.iter().zip(solution.chunks_exact(classes)) {
+                for &(feature, value) in &view.examples[member] {
+                    let row = &mut weights[feature as usize * classes..][..classes];
+                    row.iter_mut().zip(shares).for_each(|(weight, share)| *weight += value * *share as f32);
+                }
             }
+            weights
+        };
+        let mut bias = vec![0.0; classes];
+        for shares in solution.chunks_exact(classes) {
             bias.iter_mut().zip(shares).for_each(|(bias, share)| *bias += BIAS * *share as f32);
         }
-        Self { classes, weights, bias }
+        Self { classes, weights: views.iter().map(weights).collect(), bias }
     }
 
-    /// Probabilities of the classes before calibration.
+    /// Probabilities of the classes before calibration, given a vector a view and how much it counts.
     #[must_use]
-    pub fn probabilities(&self, vector: &Sparse) -> Vec<f32> {
+    pub fn probabilities(&self, vectors: &[(&Sparse, f32)]) -> Vec<f32> {
         let mut scores = self.bias.clone();
-        for &(feature, value) in vector {
-            let row = &self.weights[feature as usize * self.classes..][..self.classes];
-            scores.iter_mut().zip(row).for_each(|(score, weight)| *score += value * weight);
+        for (weights, (vector, share)) in self.weights.iter().zip(vectors) {
+            for &(feature, value) in *vector {
+                let row = &weights[feature as usize * self.classes..][..self.classes];
+                scores.iter_mut().zip(row).for_each(|(score, weight)| *score += share * value * weight);
+            }
         }
         softmax(&mut scores);
         scores
@@ -236,7 +258,9 @@ mod tests {
 
     fn train(examples: &[Sparse], labels: &[usize], c: f64) -> Linear {
         let members: Vec<usize> = (0..examples.len()).collect();
-        Linear::train(&Gram::of(examples, &Index::of(examples, 4)), examples, labels, &members, 3, 4, c)
+        let index = Index::of(examples, 4);
+        let views = [View { examples, index: &index, features: 4, share: 1.0 }];
+        Linear::train(&Gram::of(&views), &views, labels, &members, 3, c)
     }
 
     #[test]
@@ -244,17 +268,18 @@ mod tests {
         let examples: Vec<Sparse> = (0..3).map(|feature| vec![(feature, 1.0)]).collect();
         let model = train(&examples, &[0, 1, 2], 100.0);
         for (label, example) in examples.iter().enumerate() {
-            assert!(model.probabilities(example)[label] > 0.9);
+            assert!(model.probabilities(&[(example, 1.0)])[label] > 0.9);
         }
     }
 
     #[test]
     fn the_penalty_keeps_it_modest_and_the_optimum_is_found() {
         let examples: Vec<Sparse> = (0..3).map(|feature| vec![(feature, 1.0)]).collect();
-        let weak = train(&examples, &[0, 1, 2], 0.1).probabilities(&examples[0])[0];
+        let weak = train(&examples, &[0, 1, 2], 0.1).probabilities(&[(&examples[0], 1.0)])[0];
         assert!(weak < 0.5, "{weak}");
         // At the optimum the residuals equal the penalised shares.
-        let gram = Gram::of(&examples, &Index::of(&examples, 4));
+        let index = Index::of(&examples, 4);
+        let gram = Gram::of(&[View { examples: &examples, index: &index, features: 4, share: 1.0 }]);
         let solver = Solver { gram: &gram, labels: &[0, 1, 2], classes: 3, lambda: 0.3 };
         let shares = solver.solve();
         let images = gram.times(&shares, 3);
@@ -265,7 +290,19 @@ mod tests {
     #[test]
     fn an_unknown_text_is_given_the_classes_shares() {
         let examples: Vec<Sparse> = (0..3).map(|feature| vec![(feature, 1.0)]).collect();
-        let probabilities = train(&examples, &[0, 1, 2], 10.0).probabilities(&Vec::new());
+        let probabilities = train(&examples, &[0, 1, 2], 10.0).probabilities(&[(&Vec::new(), 1.0)]);
         assert!(probabilities.iter().all(|p| (p - 1.0 / 3.0).abs() < 0.05), "{probabilities:?}");
+    }
+
+    #[test]
+    fn what_one_view_does_not_show_another_may() {
+        let (blind, seeing) = (vec![vec![(0, 1.0)]; 3], (0..3).map(|f| vec![(f, 1.0)]).collect::<Vec<Sparse>>());
+        let (first, second) = (Index::of(&blind, 4), Index::of(&seeing, 4));
+        let view = |examples, index| View { examples, index, features: 4, share: 0.5 };
+        let views = [view(&blind, &first), view(&seeing, &second)];
+        let model = Linear::train(&Gram::of(&views), &views, &[0, 1, 2], &[0, 1, 2], 3, 100.0);
+        assert!(model.probabilities(&[(&blind[1], 0.5), (&seeing[1], 0.5)])[1] > 0.8);
+        let unseen = model.probabilities(&[(&blind[1], 1.0), (&seeing[1], 0.0)]);
+        assert!(unseen.iter().all(|p| (p - 1.0 / 3.0).abs() < 0.05), "{unseen:?}");
     }
 }

@@ -57,6 +57,8 @@ pub struct Thresholds {
     pub confidence: Option<f32>,
     /// Least similarity to one of the intent's examples, 0 to 1.
     pub similarity: Option<f32>,
+    /// The share of the answered notes that shall be right, 0 to 1: what `confidence` is calibrated for.
+    pub precision: Option<f32>,
 }
 
 /// When there is to be no suggestion although one could be made.

@@ -36,6 +36,7 @@ pub(super) struct RawPlaybook {
 pub(super) struct RawThresholds {
     pub confidence: Option<Spanned<f32>>,
     pub similarity: Option<Spanned<f32>>,
+    pub precision: Option<Spanned<f32>>,
 }
 
 #[derive(Debug, Default, Deserialize)]

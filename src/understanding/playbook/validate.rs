@@ -51,6 +51,7 @@ impl Check<'_> {
         let thresholds = Thresholds {
             confidence: raw.thresholds.confidence.map(|value| self.share(&value, "thresholds.confidence")),
             similarity: raw.thresholds.similarity.map(|value| self.share(&value, "thresholds.similarity")),
+            precision: raw.thresholds.precision.map(|value| self.share(&value, "thresholds.precision")),
         };
         let defaults = Abstain::default();
         let least = raw.abstain.transcript_confidence_min;
