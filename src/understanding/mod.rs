@@ -47,7 +47,7 @@ const NO_ENCODER: &str = "none";
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
     /// The sentence encoder, a model's name. `none`: notes are understood by their letters and words alone, which takes
-    /// about 70 MB less memory, and understands less.
+    /// about 100 MB less memory, and understands less.
     pub encoder: String,
 }
 

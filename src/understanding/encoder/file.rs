@@ -20,6 +20,8 @@ const FILE_BYTES_MAX: u64 = 1 << 30;
 /// Four-bit weights come in blocks of so many, each with a scale of its own before it.
 pub const BLOCK_WEIGHTS: usize = 32;
 const BLOCK_BYTES: usize = 2 + BLOCK_WEIGHTS / 2;
+/// What four bits stand for is so much less than they are, times the scale.
+pub const MIDDLE: f32 = 8.0;
 /// Kinds of tensor in the directory.
 const KIND_F32: u8 = 0;
 const KIND_Q4: u8 = 1;
@@ -202,18 +204,32 @@ fn wrong(name: &str) -> Fault {
 }
 
 impl Packed {
+    #[cfg(test)]
+    pub fn of_bytes(bytes: Vec<u8>) -> Self {
+        Self(bytes)
+    }
+
     /// The weights of one row, which has `into.len()` of them.
     pub fn unpack_row(&self, row: usize, into: &mut [f32]) {
-        let row_bytes = into.len() / BLOCK_WEIGHTS * BLOCK_BYTES;
-        let blocks = self.0[row * row_bytes..][..row_bytes].as_chunks::<BLOCK_BYTES>().0;
-        for (block, weights) in blocks.iter().zip(into.as_chunks_mut::<BLOCK_WEIGHTS>().0) {
-            let scale = f16::from_le_bytes([block[0], block[1]]).to_f32();
-            let (low, high) = weights.split_at_mut(BLOCK_WEIGHTS / 2);
-            for ((byte, low), high) in block[2..].iter().zip(low).zip(high) {
-                *low = scale * (f32::from(byte & 15) - 8.0);
-                *high = scale * (f32::from(byte >> 4) - 8.0);
+        for ((scale, bits), weights) in self.blocks(row, into.len()).zip(into.as_chunks_mut::<BLOCK_WEIGHTS>().0) {
+            for (weight, bits) in weights.iter_mut().zip(bits) {
+                *weight = scale * (f32::from(bits) - MIDDLE);
             }
         }
+    }
+
+    /// The blocks of a row of so many weights: their scale, and the four bits of each.
+    pub fn blocks(&self, row: usize, weights: usize) -> impl Iterator<Item = (f32, [u8; BLOCK_WEIGHTS])> {
+        let row_bytes = weights / BLOCK_WEIGHTS * BLOCK_BYTES;
+        let blocks = self.0[row * row_bytes..][..row_bytes].as_chunks::<BLOCK_BYTES>().0;
+        blocks.iter().map(|block| {
+            let mut bits = [0; BLOCK_WEIGHTS];
+            let (low, high) = bits.split_at_mut(BLOCK_WEIGHTS / 2);
+            for ((byte, low), high) in block[2..].iter().zip(low).zip(high) {
+                (*low, *high) = (byte & 15, byte >> 4);
+            }
+            (f16::from_le_bytes([block[0], block[1]]).to_f32(), bits)
+        })
     }
 }
 

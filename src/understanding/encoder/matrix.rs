@@ -5,12 +5,10 @@
 
 use pulp::{Arch, Simd, WithSimd, as_arrays, bytemuck};
 
-use super::file::Packed;
-
 /// Rows that are multiplied at a time: with 6 × 2 sums, the registers of every processor suffice.
 const ROWS: usize = 6;
 /// Registers that a panel is wide.
-const REGISTERS: usize = 2;
+pub const REGISTERS: usize = 2;
 
 /// A matrix that others are multiplied by.
 #[derive(Debug)]
@@ -23,35 +21,9 @@ pub struct Panels {
     numbers: Vec<f32>,
 }
 
-/// Trained weights and one bias an output.
-#[derive(Debug)]
-pub struct Linear {
-    weights: Panels,
-    bias: Vec<f32>,
-}
-
-impl Linear {
-    pub fn new(arch: Arch, packed: &Packed, bias: Vec<f32>, inputs: usize) -> Self {
-        let mut weights = Panels::zero(arch, inputs, bias.len());
-        let mut row = vec![0.0; inputs];
-        for output in 0..bias.len() {
-            packed.unpack_row(output, &mut row);
-            weights.set_output(output, row.iter().copied());
-        }
-        Self { weights, bias }
-    }
-
-    /// Rows of as many numbers as there are inputs become rows of as many as there are outputs.
-    pub fn apply(&self, rows: &[f32]) -> Vec<f32> {
-        let mut out = self.bias.repeat(rows.len() / self.weights.inputs);
-        self.weights.multiply(rows, &mut out);
-        out
-    }
-}
-
 impl Panels {
     pub fn zero(arch: Arch, inputs: usize, outputs: usize) -> Self {
-        let width = arch.dispatch(Width);
+        let width = panel_width(arch);
         Self { arch, width, inputs, outputs, numbers: vec![0.0; outputs.next_multiple_of(width) * inputs] }
     }
 
@@ -74,6 +46,11 @@ impl Panels {
     pub fn multiply(&self, rows: &[f32], out: &mut [f32]) {
         self.arch.dispatch(Multiply { panels: self, rows, out });
     }
+}
+
+/// How many outputs a panel has on this processor.
+pub fn panel_width(arch: Arch) -> usize {
+    arch.dispatch(Width)
 }
 
 struct Width;
@@ -101,23 +78,41 @@ impl WithSimd for Multiply<'_> {
     #[inline(always)]
     fn with_simd<S: Simd>(self, simd: S) {
         let &Panels { width, inputs, outputs, ref numbers, .. } = self.panels;
+        let rows = Rows { numbers: self.rows, inputs, outputs };
         for (number, panel) in numbers.chunks_exact(inputs * width).enumerate() {
-            let (panel, _) = as_arrays::<REGISTERS, _>(S::as_simd_f32s(panel).0);
-            let first = number * width;
-            let filled = width.min(outputs - first);
-            for (rows, out) in self.rows.chunks(ROWS * inputs).zip(self.out.chunks_mut(ROWS * outputs)) {
-                let last = rows.len() / inputs - 1;
-                // Where fewer rows are left, the last is multiplied again in the place of those that are not there.
-                let mut block: [&[f32]; ROWS] = [&[]; ROWS];
-                for (at, row) in block.iter_mut().enumerate() {
-                    *row = &rows[at.min(last) * inputs..][..inputs];
-                }
-                let sums = multiply_block(simd, block, panel);
-                for (out, sums) in out.chunks_exact_mut(outputs).zip(&sums) {
-                    let sums: &[f32] = bytemuck::cast_slice(sums);
-                    for (out, sum) in out[first..first + filled].iter_mut().zip(sums) {
-                        *out += sum;
-                    }
+            rows.multiply(simd, panel, number * width, self.out);
+        }
+    }
+}
+
+/// What is multiplied by a panel: rows of so many inputs, which become rows of so many outputs.
+#[derive(Debug, Clone, Copy)]
+pub struct Rows<'a> {
+    pub numbers: &'a [f32],
+    pub inputs: usize,
+    pub outputs: usize,
+}
+
+impl Rows<'_> {
+    /// Adds the product with a panel, whose outputs begin with `first`, to `out`.
+    #[expect(clippy::inline_always, reason = "only what is inlined is compiled for the processor that was found")]
+    #[inline(always)]
+    pub fn multiply<S: Simd>(self, simd: S, panel: &[f32], first: usize, out: &mut [f32]) {
+        let Self { numbers, inputs, outputs } = self;
+        let filled = (panel.len() / inputs).min(outputs - first);
+        let (panel, _) = as_arrays::<REGISTERS, _>(S::as_simd_f32s(panel).0);
+        for (rows, out) in numbers.chunks(ROWS * inputs).zip(out.chunks_mut(ROWS * outputs)) {
+            let last = rows.len() / inputs - 1;
+            // Where fewer rows are left, the last is multiplied again in the place of those that are not there.
+            let mut block: [&[f32]; ROWS] = [&[]; ROWS];
+            for (at, row) in block.iter_mut().enumerate() {
+                *row = &rows[at.min(last) * inputs..][..inputs];
+            }
+            let sums = multiply_block(simd, block, panel);
+            for (out, sums) in out.chunks_exact_mut(outputs).zip(&sums) {
+                let sums: &[f32] = bytemuck::cast_slice(sums);
+                for (out, sum) in out[first..first + filled].iter_mut().zip(sums) {
+                    *out += sum;
                 }
             }
         }

@@ -4,7 +4,7 @@
 //! * `file.rs` reads the model's file, within limits.
 //! * `tokenizer.rs` cuts a text into the pieces that the model knows.
 //! * `stretches.rs` cuts what is too long for the model to be read at once.
-//! * `matrix.rs` multiplies, with the widest instructions that the processor has.
+//! * `matrix.rs` multiplies, with the widest instructions that the processor has; `packed.rs`, by weights of four bits.
 //! * `memory.rs` keeps what it said of examples.
 //! * `transformer.rs` is the model itself, multilingual-e5-small.
 //!
@@ -14,6 +14,7 @@
 mod file;
 pub(super) mod matrix;
 mod memory;
+mod packed;
 mod stretches;
 mod tokenizer;
 mod transformer;
@@ -63,7 +64,7 @@ pub struct Encoded {
 }
 
 impl Encoder {
-    /// Reads the model's file, about 70 MB, and unpacks it to about 150 MB.
+    /// Reads the model's file, about 70 MB, and takes about 100 MB of memory.
     ///
     /// # Errors
     /// [`EncoderError`] if it cannot be read, or is not such a file from beginning to end.
@@ -122,15 +123,6 @@ impl Encoder {
         self.memory.shipped()
     }
 
-    /// Into how many pieces the model cuts the text; what is behind the end of what it reads at once is not counted.
-    ///
-    /// The fewer letters a piece has, the less of such spelling the model has seen.
-    #[must_use]
-    pub fn pieces(&self, text: &str) -> usize {
-        let tokens = self.tokenizer.encode("", text, self.tokenizer.tokens_max());
-        tokens.iter().filter(|token| token.at.is_some()).count()
-    }
-
     /// What a text means.
     #[must_use]
     pub fn embed(&self, text: &str) -> Embedding {
@@ -168,6 +160,15 @@ impl Encoder {
             mean(&within).unwrap_or_else(|| whole.clone())
         };
         Encoded { parts: parts.iter().map(part).collect(), whole }
+    }
+
+    /// Into how many pieces the model cuts the text, without the marks; it does not look behind what it reads at once.
+    ///
+    /// The fewer letters a piece has, the less of such a language the model has seen.
+    #[must_use]
+    pub fn pieces(&self, text: &str) -> usize {
+        let tokens = self.tokenizer.encode("", text, self.tokenizer.tokens_max());
+        tokens.iter().filter(|token| token.at.is_some()).count()
     }
 
     /// What many texts mean, one by one.

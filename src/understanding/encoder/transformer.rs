@@ -5,7 +5,8 @@ use pulp::Arch;
 
 use super::{
     file::{Fault, Packed, Shape, Weights},
-    matrix::{Linear, Panels},
+    matrix::Panels,
+    packed::Linear,
     tokenizer::Token,
 };
 

@@ -1,0 +1,131 @@
+//! Owns trained weights as they stay in memory: four bits each, as in the model's file, but in the order in which a
+//! multiplication wants them. A panel is unpacked when it is needed and then serves all rows: that costs less than
+//! fetching eight times as many bytes from memory.
+
+use pulp::{Arch, Simd, WithSimd, bytemuck};
+
+use super::{
+    file::{BLOCK_WEIGHTS, MIDDLE, Packed},
+    matrix::{REGISTERS, Rows, panel_width},
+};
+
+/// Weights of one output that lie in one word, the first in its lowest bits.
+const WORD_WEIGHTS: usize = 8;
+/// With four bits in the lowest places of this number's, it is more by what they are, exactly.
+const LARGE: f32 = 8_388_608.0;
+
+/// Trained weights and one bias an output.
+#[derive(Debug)]
+pub struct Linear {
+    arch: Arch,
+    width: usize,
+    inputs: usize,
+    /// Panel after panel of `width` outputs; within one, block after block of inputs: a scale an output.
+    scales: Vec<f32>,
+    /// In the same order, and within a block word after word: one word an output.
+    words: Vec<u32>,
+    bias: Vec<f32>,
+}
+
+impl Linear {
+    pub fn new(arch: Arch, packed: &Packed, bias: Vec<f32>, inputs: usize) -> Self {
+        let width = panel_width(arch);
+        let (outputs, blocks) = (bias.len().next_multiple_of(width), inputs / BLOCK_WEIGHTS);
+        let words_a_block = BLOCK_WEIGHTS / WORD_WEIGHTS;
+        let mut scales = vec![0.0; outputs * blocks];
+        let mut words = vec![0; outputs * blocks * words_a_block];
+        for output in 0..bias.len() {
+            for (block, (scale, weights)) in packed.blocks(output, inputs).enumerate() {
+                let at = output / width * blocks + block;
+                scales[at * width + output % width] = scale;
+                for (word, weights) in weights.chunks_exact(WORD_WEIGHTS).enumerate() {
+                    let all = weights.iter().rev().fold(0, |all, &weight| all << 4 | u32::from(weight));
+                    words[(at * words_a_block + word) * width + output % width] = all;
+                }
+            }
+        }
+        Self { arch, width, inputs, scales, words, bias }
+    }
+
+    /// Rows of as many numbers as there are inputs become rows of as many as there are outputs.
+    pub fn apply(&self, rows: &[f32]) -> Vec<f32> {
+        let mut out = self.bias.repeat(rows.len() / self.inputs);
+        self.arch.dispatch(Apply { linear: self, rows, out: &mut out });
+        out
+    }
+}
+
+struct Apply<'a> {
+    linear: &'a Linear,
+    rows: &'a [f32],
+    out: &'a mut [f32],
+}
+
+impl WithSimd for Apply<'_> {
+    type Output = ();
+
+    #[expect(clippy::inline_always, reason = "only what is inlined is compiled for the processor that was found")]
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, simd: S) {
+        let &Linear { width, inputs, ref scales, ref words, ref bias, .. } = self.linear;
+        let mut panel = vec![0.0; inputs * width];
+        let scales = scales.chunks_exact(inputs / BLOCK_WEIGHTS * width);
+        let words = words.chunks_exact(inputs / WORD_WEIGHTS * width);
+        for (number, (scales, words)) in scales.zip(words).enumerate() {
+            unpack(simd, scales, words, &mut panel);
+            Rows { numbers: self.rows, inputs, outputs: bias.len() }.multiply(simd, &panel, number * width, self.out);
+        }
+    }
+}
+
+/// The weights of a panel, input after input.
+#[expect(clippy::inline_always, reason = "only what is inlined is compiled for the processor that was found")]
+#[inline(always)]
+fn unpack<S: Simd>(simd: S, scales: &[f32], words: &[u32], panel: &mut [f32]) {
+    let (scales, _) = pulp::as_arrays::<REGISTERS, _>(S::as_simd_f32s(scales).0);
+    let (words, _) = pulp::as_arrays::<REGISTERS, _>(S::as_simd_u32s(words).0);
+    let (panel, _) = pulp::as_arrays_mut::<REGISTERS, _>(S::as_mut_simd_f32s(panel).0);
+    let (low, large) = (simd.splat_u32s(15), simd.splat_u32s(bytemuck::cast(LARGE)));
+    let beyond = simd.splat_f32s(LARGE + MIDDLE);
+    let words = words.chunks_exact(BLOCK_WEIGHTS / WORD_WEIGHTS);
+    for ((scales, words), inputs) in scales.iter().zip(words).zip(panel.chunks_exact_mut(BLOCK_WEIGHTS)) {
+        for (words, inputs) in words.iter().zip(inputs.chunks_exact_mut(WORD_WEIGHTS)) {
+            for (register, &scale) in scales.iter().enumerate() {
+                for (number, input) in inputs.iter_mut().enumerate() {
+                    let shifted = simd.wrapping_dyn_shr_u32s(words[register], simd.splat_u32s(4 * number as u32));
+                    let bits = simd.or_u32s(simd.and_u32s(shifted, low), large);
+                    input[register] = simd.mul_f32s(simd.sub_f32s(simd.transmute_f32s_u32s(bits), beyond), scale);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn weights_are_what_the_file_says_whatever_the_sizes() {
+        for (count, inputs, outputs) in [(1, 32, 1), (5, 64, 33), (13, 96, 100)] {
+            let mut bytes = Vec::new();
+            for block in 0..outputs * inputs / BLOCK_WEIGHTS {
+                bytes.extend(half::f16::from_f32([0.5, 1.0, 2.0][block % 3]).to_le_bytes());
+                bytes.extend((0..BLOCK_WEIGHTS / 2).map(|at| (block * 31 + at * 17) as u8));
+            }
+            let packed = Packed::of_bytes(bytes);
+            // Small whole numbers, whose products and sums are exact.
+            let rows: Vec<f32> = (0..count * inputs).map(|at| (at * 7 % 11) as f32 - 5.0).collect();
+            let bias: Vec<f32> = (0..outputs).map(|output| output as f32).collect();
+            let out = Linear::new(Arch::new(), &packed, bias, inputs).apply(&rows);
+            let mut weights = vec![0.0; inputs];
+            for output in 0..outputs {
+                packed.unpack_row(output, &mut weights);
+                for (row, found) in rows.chunks(inputs).zip(out.chunks(outputs)) {
+                    let wanted = output as f32 + row.iter().zip(&weights).map(|(x, weight)| x * weight).sum::<f32>();
+                    assert!((found[output] - wanted).abs() < 1e-3, "{count}×{inputs}×{outputs}, output {output}");
+                }
+            }
+        }
+    }
+}
