@@ -11,7 +11,10 @@ use std::{
 use half::f16;
 use sha2::{Digest as _, Sha256};
 
-use super::tokenizer::{Pieces, Special, Tokenizer};
+use super::{
+    pieces::Pieces,
+    tokenizer::{Special, Tokenizer},
+};
 
 const MAGIC: &[u8; 4] = b"E5S1";
 const VERSION: u32 = 1;
@@ -135,15 +138,8 @@ fn read_tokenizer(cursor: &mut Cursor, positions: usize) -> Result<Tokenizer, Fa
     let text_bytes = usize::try_from(cursor.u64()?).map_err(|_| Fault::Truncated)?;
     let offsets = cursor.u32s(count + 1)?;
     let scores: Vec<f32> = cursor.u32s(count)?.into_iter().map(f32::from_bits).collect();
-    let text = cursor.take(text_bytes)?;
-    let mut pieces = Pieces::with_capacity(count);
-    for (id, (ends, score)) in (0..).zip(offsets.windows(2).zip(scores)) {
-        let piece = text.get(ends[0] as usize..ends[1] as usize).ok_or(Fault::Value("list of pieces"))?;
-        if !score.is_finite() {
-            return Err(Fault::Value("list of scores"));
-        }
-        pieces.add(id, piece, score);
-    }
+    let text = cursor.take(text_bytes)?.to_vec();
+    let pieces = Pieces::new(text, offsets, scores).ok_or(Fault::Value("list of pieces"))?;
     let characters = cursor.u32()?;
     let _replacements = cursor.u32()?;
     let mut normalised = HashMap::new();

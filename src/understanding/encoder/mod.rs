@@ -2,7 +2,7 @@
 //! whichever of some hundred languages.
 //!
 //! * `file.rs` reads the model's file, within limits.
-//! * `tokenizer.rs` cuts a text into the pieces that the model knows.
+//! * `tokenizer.rs` cuts a text into the pieces that the model knows, which `pieces.rs` finds.
 //! * `stretches.rs` cuts what is too long for the model to be read at once.
 //! * `matrix.rs` multiplies, with the widest instructions that the processor has; `packed.rs`, by weights of four bits.
 //! * `memory.rs` keeps what it said of examples.
@@ -15,6 +15,7 @@ mod file;
 pub(super) mod matrix;
 mod memory;
 mod packed;
+mod pieces;
 mod stretches;
 mod tokenizer;
 mod transformer;

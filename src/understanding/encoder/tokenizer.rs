@@ -3,18 +3,12 @@
 
 use std::{collections::HashMap, ops::Range};
 
+use super::pieces::Pieces;
+
 /// What stands for a space in the pieces.
 const SPACE: char = '\u{2581}';
 /// How much less likely than the least likely piece a character is that no piece has.
 const UNKNOWN_PENALTY: f32 = 10.0;
-
-/// The pieces that the model knows.
-#[derive(Debug, Default)]
-pub struct Pieces {
-    by_text: HashMap<Box<str>, u32>,
-    scores: Vec<f32>,
-    bytes_max: usize,
-}
 
 /// Pieces with a task of their own.
 #[derive(Debug, Clone, Copy)]
@@ -41,24 +35,9 @@ pub struct Tokenizer {
     unknown_score: f32,
 }
 
-impl Pieces {
-    pub fn with_capacity(count: usize) -> Self {
-        Self { by_text: HashMap::with_capacity(count), scores: Vec::with_capacity(count), bytes_max: 1 }
-    }
-
-    /// Adds the next piece; of several that read the same, the first counts. What is no text cannot occur in one.
-    pub fn add(&mut self, id: u32, piece: &[u8], score: f32) {
-        self.scores.push(score);
-        if let Some(text) = std::str::from_utf8(piece).ok().filter(|text| !text.is_empty()) {
-            self.by_text.entry(text.into()).or_insert(id);
-            self.bytes_max = self.bytes_max.max(text.len());
-        }
-    }
-}
-
 impl Tokenizer {
     pub fn new(pieces: Pieces, normalised: HashMap<char, String>, special: Special, tokens_max: usize) -> Self {
-        let unknown_score = pieces.scores.iter().copied().fold(0.0, f32::min) - UNKNOWN_PENALTY;
+        let unknown_score = pieces.least_score() - UNKNOWN_PENALTY;
         Self { pieces, normalised, special, tokens_max, unknown_score }
     }
 
@@ -80,7 +59,7 @@ impl Tokenizer {
     /// The characters as the pieces spell them, each with the bytes of the text that it came from.
     fn normalise(&self, prefix: &str, text: &str, tokens_max: usize) -> Vec<(char, Option<Range<usize>>)> {
         // What lies far behind the last token that is wanted need not be looked at.
-        let characters_max = tokens_max * self.pieces.bytes_max;
+        let characters_max = tokens_max * self.pieces.bytes_max();
         let before = prefix.chars().map(|c| (c, None));
         let within = text.char_indices().map(|(at, c)| (c, Some(at..at + c.len_utf8())));
         let mut out = vec![(SPACE, None)];
@@ -104,30 +83,21 @@ impl Tokenizer {
         /// The best way to a place: its score, the last piece on it, and where that begins.
         type Way = (f32, u32, usize);
 
-        let mut spelt = String::new();
-        let mut starts = Vec::with_capacity(characters.len() + 1);
-        for (c, _) in characters {
-            starts.push(spelt.len());
-            spelt.push(*c);
-        }
-        starts.push(spelt.len());
-
         let mut best: Vec<Way> = vec![(f32::NEG_INFINITY, self.special.unknown, 0); characters.len() + 1];
         best[0].0 = 0.0;
         for from in 0..characters.len() {
             let so_far = best[from].0;
-            for to in from + 1..=characters.len() {
-                let piece = &spelt[starts[from]..starts[to]];
-                if piece.len() > self.pieces.bytes_max {
-                    break;
+            let mut beginning = self.pieces.beginning(characters[from].0);
+            let mut to = from + 1;
+            while let Some(known) = beginning {
+                let piece = self.pieces.ending(&known).filter(|&(id, _)| id != self.special.unknown);
+                if let Some((id, score)) = piece
+                    && so_far + score > best[to].0
+                {
+                    best[to] = (so_far + score, id, from);
                 }
-                let known = self.pieces.by_text.get(piece).copied().filter(|&id| id != self.special.unknown);
-                if let Some(id) = known {
-                    let score = so_far + self.pieces.scores[id as usize];
-                    if score > best[to].0 {
-                        best[to] = (score, id, from);
-                    }
-                }
+                beginning = characters.get(to).and_then(|&(next, _)| self.pieces.narrowed(&known, next));
+                to += 1;
             }
             let score = so_far + self.unknown_score;
             if score > best[from + 1].0 {
