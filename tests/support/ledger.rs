@@ -117,19 +117,11 @@ impl Ledger {
 
     /// Waits until every note has its answer.
     pub fn wait(&self, limit: Duration) {
-        assert!(self.waited(limit), "{} notes have no answer after {limit:?}", self.lost());
-    }
-
-    /// The same; false if some have none by then.
-    pub fn waited(&self, limit: Duration) -> bool {
         let deadline = Instant::now() + limit;
         while self.lost() > 0 {
-            if Instant::now() >= deadline {
-                return false;
-            }
+            assert!(Instant::now() < deadline, "{} notes have no answer after {limit:?}", self.lost());
             std::thread::sleep(Duration::from_millis(50));
         }
-        true
     }
 
     /// Every note has its one answer, the expected one, and there is no other.

@@ -20,7 +20,11 @@ const BATCH_MAX: usize = 256;
 
 /// A handle to the task that acknowledges. The channel stays open as long as there is one.
 #[derive(Clone)]
-pub(super) struct Acks(mpsc::UnboundedSender<Request>);
+pub(super) struct Acks {
+    /// Its number, for logs.
+    pub channel: u16,
+    requests: mpsc::UnboundedSender<Request>,
+}
 
 enum Request {
     Ack(Tag, oneshot::Sender<Result<(), BrokerError>>),
@@ -31,21 +35,22 @@ impl Acks {
     pub(super) fn of(channel: Channel) -> Self {
         // Bounded by the prefetch: there is one request for each delivery.
         let (requests, inbox) = mpsc::unbounded_channel();
+        let number = channel.id();
         tokio::spawn(acknowledge(channel, inbox));
-        Self(requests)
+        Self { channel: number, requests }
     }
 
     /// Returns when the acknowledgement is on its way. An error means that the delivery comes back.
     pub(super) async fn ack(&self, tag: Tag) -> Result<(), BrokerError> {
         let (answer, answered) = oneshot::channel();
-        self.0.send(Request::Ack(tag, answer)).map_err(|_| ended())?;
+        self.requests.send(Request::Ack(tag, answer)).map_err(|_| ended())?;
         answered.await.map_err(|_| ended())?
     }
 
     /// The broker has been told otherwise what became of this one: only then may an acknowledgement include it.
     pub(super) fn settled_otherwise(&self, tag: Tag) {
         // Without a task there is nothing left to acknowledge.
-        let _ = self.0.send(Request::SettledOtherwise(tag));
+        let _ = self.requests.send(Request::SettledOtherwise(tag));
     }
 }
 
@@ -84,7 +89,9 @@ async fn acknowledge(channel: Channel, mut inbox: mpsc::UnboundedReceiver<Reques
 }
 
 async fn tell(channel: &Channel, tag: Tag, options: BasicAckOptions) -> lapin::Result<()> {
-    channel.basic_ack(tag, options).await
+    let told = channel.basic_ack(tag, options).await;
+    tracing::debug!(channel = channel.id(), tag, all_before = options.multiple, written = told.is_ok(), "acknowledged");
+    told
 }
 
 /// The tags that are settled, as ranges from a first to a last one: no more ranges than unsettled deliveries.

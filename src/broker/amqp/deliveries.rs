@@ -96,6 +96,7 @@ impl Consumer {
             scrub(&mut delivery.data);
         }
         let (acker, tag) = (delivery.acker.clone(), delivery.delivery_tag);
+        tracing::debug!(channel = self.acks.channel, tag, ?origin, redelivered = delivery.redelivered, "delivered");
         let wire = from_wire(delivery);
         let said = Said {
             attempt: wire.internal.number(header::ATTEMPT).unwrap_or(1).max(1),

@@ -3,7 +3,7 @@
 //! Every message on its way has a channel to itself, taken from a pool. RabbitMQ says that a message cannot be routed
 //! in one frame and confirms it in another, without a number that joins them; with one message to a channel there is
 //! nothing to mix up. It also keeps trouble where it belongs: a message that is too large closes its own channel, and
-//! a channel whose confirm is late is dropped with everything that still hangs on it.
+//! a channel whose confirm is late or negative is dropped with everything that still hangs on it.
 //!
 //! A cluster that has lost most of its nodes stays connected, takes messages and says nothing about them. So a confirm
 //! that is late counts as a broker that is not ready, and one that is asked for now and then tells when it is again.
@@ -146,7 +146,11 @@ impl Publisher {
             .await
             .map_err(|error| failure(parcel, error))?;
         let confirmation = confirm.await.map_err(|error| failure(parcel, error))?;
-        self.put_back(channel);
+        // RabbitMQ remembers by channel where a queue's leader is. One that was asked just after the leader's node died
+        // refuses messages for that queue until the node is back, while any other takes them: so it is not used again.
+        if let Confirmation::Ack(_) = confirmation {
+            self.put_back(channel);
+        }
         match confirmation {
             Confirmation::Ack(None) => Ok(()),
             Confirmation::Ack(Some(_)) | Confirmation::Nack(Some(_)) => Err(Failure::NoRoute),
