@@ -36,8 +36,9 @@ pub enum Format {
     Json,
 }
 
-/// Whatever the level: lapin logs messages that the broker returned with their bodies, and those hold speech.
-const HOLD_MESSAGES: [&str; 1] = ["lapin::returned_messages=off"];
+/// Whatever the level: lapin logs messages that the broker returned with their bodies, and at its most talkative all that
+/// come and go. Those hold speech.
+const HOLD_MESSAGES: [&str; 3] = ["lapin::returned_messages=off", "lapin::channels=off", "lapin::frames=off"];
 /// Unless the level asks for it: lapin reports every lost connection three times over, and [`crate::broker::amqp`]
 /// says the same once.
 const SAID_ELSEWHERE: &str = "lapin=off";

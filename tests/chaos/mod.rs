@@ -3,6 +3,7 @@
 mod cluster;
 mod faults;
 mod ledger;
+mod logs;
 mod poison;
 mod shutdown;
 
@@ -166,6 +167,10 @@ impl Crew {
             }
         }
         dead
+    }
+
+    fn logs(&self) -> String {
+        self.workers.iter().map(WorkerProcess::log).collect()
     }
 
     fn stop(self) {

@@ -33,11 +33,21 @@ pub struct Job {
     pub work_ms: u64,
     /// After how many seconds recognition of a note is abandoned.
     pub time_limit_s: f64,
+    /// What it logs, as in the configuration.
+    pub log_level: String,
 }
 
 impl Job {
     pub fn new(url: String, broker: broker::Config) -> Self {
-        Self { url, broker, worker: worker::Config::default(), slots: 2, work_ms: 5, time_limit_s: 60.0 }
+        Self {
+            url,
+            broker,
+            worker: worker::Config::default(),
+            slots: 2,
+            work_ms: 5,
+            time_limit_s: 60.0,
+            log_level: "info".to_owned(),
+        }
     }
 
     /// The real stages with the script for an engine.
@@ -137,9 +147,9 @@ async fn works_until_it_is_told_to_stop() {
         let _ = std::io::stdin().read_to_end(&mut vec![]);
         std::process::exit(1);
     });
-    telemetry::start_logging(&telemetry::Config { level: "info".to_owned(), format: telemetry::Format::Json }).unwrap();
-    let shutdown = Shutdown::on_signals().unwrap();
     let stages = job.stages();
+    telemetry::start_logging(&telemetry::Config { level: job.log_level, format: telemetry::Format::Json }).unwrap();
+    let shutdown = Shutdown::on_signals().unwrap();
     let url = job.url.clone().into();
     // Whatever supervises a real worker would start it again until the broker is there.
     let broker = loop {
