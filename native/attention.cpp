@@ -14,7 +14,7 @@
 #include "tiles.h"
 #include "vec.h"
 
-#if defined(SPRACHPOST_TILES)
+#if defined(SPRACHPOST_BFLOAT16)
 
 namespace {
 
@@ -109,20 +109,19 @@ bool sprachpost_can_attend(const ggml_tensor * keys, const ggml_tensor * queries
     };
     return has_plain_heads(keys) && has_plain_heads(queries) && values->type == GGML_TYPE_F32 && values->ne[1] == HEAD &&
            values->nb[1] == sizeof(float) && values->ne[3] == 1 && values->ne[0] == keys->ne[1] &&
-           keys->ne[2] == queries->ne[2] && keys->ne[2] == values->ne[2] && tiles_are_permitted();
+           keys->ne[2] == queries->ne[2] && keys->ne[2] == values->ne[2];
 }
 
 void sprachpost_attend_at_once(ggml_tensor * result, int thread, int threads, void * scale_bits) {
     const ggml_tensor * keys = result->src[0], * queries = result->src[1], * values = result->src[2];
     float scale;
     std::memcpy(&scale, &scale_bits, sizeof(scale));
-    configure_tiles();
+    const Tiles tiles;
     for (int64_t head = thread; head < keys->ne[2]; head += threads) {
         attend(head_of(keys, head, keys->nb[1]), head_of(queries, head, queries->nb[1]),
                head_of(values, head, values->nb[0]), keys->ne[1], queries->ne[1], scale,
                (float *) ((char *) result->data + head * result->nb[2]));
     }
-    _tile_release();
 }
 
 #else

@@ -1,10 +1,11 @@
-// Matrix products for speech recognition, on processors with tiles of bfloat16 (AMX) and 512 bits.
+// Matrix products for speech recognition, on processors with 512 bits that multiply bfloat16 (AVX-512 BF16, AMX).
 //
 // ggml offers every product to `llamafile_sgemm` first. The build gives ggml's own function of that name the name
 // `ggml_cpu_sgemm`, and this one stands before it. It takes two kinds of product:
 //
 // * many rows (the encoder, and attention within it): both sides are rounded to bfloat16 as they are read, whatever
-//   their type, and multiplied in tiles. ggml has no kernel for tiles that whisper's sizes fit.
+//   their type, and multiplied in tiles or registers. ggml has no kernel for tiles that whisper's sizes fit, and in
+//   registers it multiplies what it is given: single precision, or eight bits at a time by their scales.
 // * few rows (the decoder: one token, or one for each hypothesis) by eight-bit weights: bound by reading the weights,
 //   so they are read once for all rows, in the order in which they lie.
 //
@@ -25,28 +26,28 @@ extern "C" bool ggml_cpu_sgemm(const ggml_compute_params * params, int64_t m, in
                            int64_t lda, const void * B, int64_t ldb, void * C, int64_t ldc, int Atype, int Btype,
                            int Ctype);
 
-#if defined(SPRACHPOST_TILES)
+#if defined(SPRACHPOST_BFLOAT16)
 
 namespace {
 
 // Weights are packed in portions that stay in the second-level cache while all rows pass by: 1 MiB.
 constexpr int64_t PORTION_VALUES = 1 << 19;
-// Below this many rows, tiles would stay empty.
-constexpr int64_t TILED_ROWS_MIN = 16;
+// Below this many rows, blocks would stay empty.
+constexpr int64_t MANY_ROWS_MIN = 16;
 // Weights are asked for this far ahead: the processor's own guess ends with every page.
 constexpr int64_t PREFETCH_BYTES = 4096;
 
 // Added to eight-bit weights, by flipping their sign, so that they have none.
 constexpr int SIGN_OFFSET = 128;
 
-void multiply_tiled(const ggml_compute_params * params, const Matrix & weights, int64_t m, const Matrix & rows,
+void multiply_many(const ggml_compute_params * params, const Matrix & weights, int64_t m, const Matrix & rows,
                     int64_t n, float * C, int64_t ldc) {
     static thread_local std::vector<Lanes> packed_memory, panel_memory;
     const int64_t depth = round_up(weights.columns, DEPTH);
     const int64_t portion = std::min(std::max(PORTION_VALUES / depth / BLOCK, int64_t(1)) * BLOCK, round_up(m, BLOCK));
     bf16 * packed = buffer(packed_memory, portion * depth);
     bf16 * panel = buffer(panel_memory, BLOCK * depth);
-    configure_tiles();
+    const Tiles tiles;
     for (int64_t first = 0; first < m; first += portion) {
         const int64_t end = std::min(first + portion, round_up(m, BLOCK));
         pack_weights(weights, first, end, m, depth, packed);
@@ -69,7 +70,6 @@ void multiply_tiled(const ggml_compute_params * params, const Matrix & weights, 
             }
         }
     }
-    _tile_release();
 }
 
 // Products of a few rows with eight-bit weights, ROWS rows at a time.
@@ -177,17 +177,17 @@ extern "C" bool llamafile_sgemm(const ggml_compute_params * params, int64_t m, i
                                 int64_t lda, const void * B, int64_t ldb, void * C, int64_t ldc, int Atype, int Btype,
                                 int Ctype) {
     const bool is_blocked = Atype == GGML_TYPE_Q8_0;
-    if (Ctype == GGML_TYPE_F32 && n >= TILED_ROWS_MIN && m >= BLOCK && Matrix::is_readable(Atype) &&
-        Matrix::is_readable(Btype) && (Btype != GGML_TYPE_Q8_0 || is_blocked) && tiles_are_permitted()) {
+    if (Ctype == GGML_TYPE_F32 && n >= MANY_ROWS_MIN && m >= BLOCK && Matrix::is_readable(Atype) &&
+        Matrix::is_readable(Btype) && (Btype != GGML_TYPE_Q8_0 || is_blocked)) {
         const int64_t columns = is_blocked ? k * QK8_0 : k;
-        multiply_tiled(params, { A, lda, columns, Atype }, m, { B, ldb, columns, Btype }, n, (float *) C, ldc);
+        multiply_many(params, { A, lda, columns, Atype }, m, { B, ldb, columns, Btype }, n, (float *) C, ldc);
         return true;
     }
-    if (Ctype == GGML_TYPE_F32 && is_blocked && Btype == GGML_TYPE_Q8_0 && n < TILED_ROWS_MIN && k % 16 == 0) {
+    if (Ctype == GGML_TYPE_F32 && is_blocked && Btype == GGML_TYPE_Q8_0 && n < MANY_ROWS_MIN && k % 16 == 0) {
         multiply_few_rows(params, (const block_q8_0 *) A, lda, m, k, (const block_q8_0 *) B, ldb, n, (float *) C, ldc);
         return true;
     }
-    if (Ctype == GGML_TYPE_F32 && Atype == GGML_TYPE_F16 && n < TILED_ROWS_MIN) {
+    if (Ctype == GGML_TYPE_F32 && Atype == GGML_TYPE_F16 && n < MANY_ROWS_MIN) {
         const uint16_t * halves = (const uint16_t *) A;
         if (Btype == GGML_TYPE_F32) {
             multiply_few_halves(params, halves, lda, m, k, (const float *) B, ldb, n, (float *) C, ldc);

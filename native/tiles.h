@@ -1,4 +1,5 @@
-// Products in tiles of bfloat16 (AMX): what matmul.cpp and attention.cpp are made of.
+// Products of bfloat16: what matmul.cpp and attention.cpp are made of. In tiles where the processor has them (AMX), else in
+// registers of 512 bits (AVX-512 BF16). Both read the same blocks, laid out for tiles.
 #pragma once
 
 #include <cstdint>
@@ -8,13 +9,20 @@
 #include "ggml.h"
 #include "lanes.h"
 
-#if defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__AVX512BF16__) && defined(__AVX512VNNI__) && \
-    defined(__linux__)
-#define SPRACHPOST_TILES
+#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512BF16__) && \
+    defined(__AVX512VNNI__)
+#define SPRACHPOST_BFLOAT16
 
 #include <immintrin.h>
+
+#include <cstring>
+
+#if defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__linux__)
+#define SPRACHPOST_TILES
+
 #include <sys/syscall.h>
 #include <unistd.h>
+#endif
 
 namespace {
 
@@ -26,22 +34,6 @@ constexpr int64_t DEPTH = 32;
 constexpr int64_t TILE_VALUES = TILE * DEPTH;
 // Two by two tiles of sums are kept at a time.
 constexpr int64_t BLOCK = 2 * TILE;
-
-// Linux hands out tiles on request only, once for the process.
-inline bool tiles_are_permitted() {
-    constexpr long REQUEST_PERMISSION = 0x1023, TILE_DATA = 18;
-    static const bool permitted = syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
-    return permitted;
-}
-
-inline void configure_tiles() {
-    struct alignas(64) {
-        uint8_t palette = 1, start_row = 0, reserved[14] = {};
-        uint16_t row_bytes[16] = { 64, 64, 64, 64, 64, 64, 64, 64 };
-        uint8_t rows[16] = { 16, 16, 16, 16, 16, 16, 16, 16 };
-    } config;
-    _tile_loadconfig(&config);
-}
 
 inline int64_t round_up(int64_t value, int64_t step) {
     return (value + step - 1) / step * step;
@@ -144,8 +136,38 @@ inline void read_panel(const Matrix & rows, int64_t first, int64_t count, int64_
     }
 }
 
-// Two by two tiles of sums: 32 rows of `panel` by 32 rows of weights.
-inline void multiply_block(const bf16 * panel, const bf16 * packed, int64_t depth, float * sums, int64_t stride) {
+#if defined(SPRACHPOST_TILES)
+
+// Linux hands out tiles on request only, once for the process.
+inline bool tiles_are_permitted() {
+    constexpr long REQUEST_PERMISSION = 0x1023, TILE_DATA = 18;
+    static const bool permitted = syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+    return permitted;
+}
+
+// Has the processor's tiles set up as long as it lives.
+class Tiles {
+public:
+    Tiles() {
+        if (tiles_are_permitted()) {
+            struct alignas(64) {
+                uint8_t palette = 1, start_row = 0, reserved[14] = {};
+                uint16_t row_bytes[16] = { 64, 64, 64, 64, 64, 64, 64, 64 };
+                uint8_t rows[16] = { 16, 16, 16, 16, 16, 16, 16, 16 };
+            } config;
+            _tile_loadconfig(&config);
+        }
+    }
+    ~Tiles() {
+        if (tiles_are_permitted()) {
+            _tile_release();
+        }
+    }
+    Tiles(const Tiles &) = delete;
+    Tiles & operator=(const Tiles &) = delete;
+};
+
+inline void multiply_in_tiles(const bf16 * panel, const bf16 * packed, int64_t depth, float * sums, int64_t stride) {
     _tile_zero(0);
     _tile_zero(1);
     _tile_zero(2);
@@ -165,6 +187,57 @@ inline void multiply_block(const bf16 * panel, const bf16 * packed, int64_t dept
     _tile_stored(1, sums + TILE, stride * sizeof(float));
     _tile_stored(2, sums + TILE * stride, stride * sizeof(float));
     _tile_stored(3, sums + TILE * stride + TILE, stride * sizeof(float));
+}
+
+#else
+
+// Nothing has to be set up.
+class Tiles {
+public:
+    Tiles() {}
+    ~Tiles() {}
+};
+
+#endif
+
+// So many rows by 32 rows of weights: with twice as many sums, and two registers of weights, all 32 registers but some are
+// in use.
+constexpr int64_t ROWS_AT_A_TIME = 8;
+
+inline void multiply_rows(const bf16 * panel, const bf16 * packed, int64_t depth, float * sums, int64_t stride) {
+    __m512 left[ROWS_AT_A_TIME], right[ROWS_AT_A_TIME];
+    for (int64_t row = 0; row < ROWS_AT_A_TIME; row++) {
+        left[row] = right[row] = _mm512_setzero_ps();
+    }
+    const bf16 * next = packed + depth * TILE;
+    for (int64_t column = 0; column < depth; column += 2) {
+        const __m512bh low = (__m512bh) _mm512_load_si512(packed + column * TILE);
+        const __m512bh high = (__m512bh) _mm512_load_si512(next + column * TILE);
+        for (int64_t row = 0; row < ROWS_AT_A_TIME; row++) {
+            int32_t pair;
+            std::memcpy(&pair, panel + row * depth + column, sizeof(pair));
+            const __m512bh both = (__m512bh) _mm512_set1_epi32(pair);
+            left[row] = _mm512_dpbf16_ps(left[row], both, low);
+            right[row] = _mm512_dpbf16_ps(right[row], both, high);
+        }
+    }
+    for (int64_t row = 0; row < ROWS_AT_A_TIME; row++) {
+        _mm512_storeu_ps(sums + row * stride, left[row]);
+        _mm512_storeu_ps(sums + row * stride + TILE, right[row]);
+    }
+}
+
+// Two by two tiles of sums: 32 rows of `panel` by 32 rows of weights. Wants `Tiles` to be alive.
+inline void multiply_block(const bf16 * panel, const bf16 * packed, int64_t depth, float * sums, int64_t stride) {
+#if defined(SPRACHPOST_TILES)
+    if (tiles_are_permitted()) {
+        multiply_in_tiles(panel, packed, depth, sums, stride);
+        return;
+    }
+#endif
+    for (int64_t row = 0; row < BLOCK; row += ROWS_AT_A_TIME) {
+        multiply_rows(panel + row * depth, packed, depth, sums + row * stride, stride);
+    }
 }
 
 // Memory that a thread keeps from one product to the next.
