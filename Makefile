@@ -3,7 +3,7 @@
 SHELL := /bin/bash
 .SHELLFLAGS := -euo pipefail -c
 .DEFAULT_GOAL := help
-.PHONY: help demo test test-rabbitmq-4 test-znuny fuzz soak check models setup release deny
+.PHONY: help demo test test-rabbitmq-4 test-znuny test-language-model fuzz soak check models setup release deny
 
 # rustup's programs are found even in a shell that has not read their setting yet.
 export PATH := $(PATH):$(HOME)/.cargo/bin
@@ -12,10 +12,11 @@ TARGET := $(or $(CARGO_TARGET_DIR),target)
 # Where builds lie; nothing of it has to be kept.
 RABBITMQ_4 := $(TARGET)/rabbitmq-4
 ZNUNY := $(TARGET)/znuny
+LANGUAGE_MODEL := $(TARGET)/language-model
 step = @printf '\033[1m==>\033[0m %s\n'
 
 help: ## Say what there is to make
-	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-16s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-20s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 setup: ## Install the system packages that the build and the tests need, where they are missing
 	@scripts/setup build broker ledger tickets
@@ -58,6 +59,17 @@ test-znuny: ## What depends on Znuny, on a real one (unpacked, not installed; it
 	@$(TARGET)/debug/sprachpost models pull
 	$(step) "Testing on Znuny"
 	@SPRACHPOST_ZNUNY=$$(scripts/znuny $(ZNUNY)) cargo test --locked --test suite -- --ignored znuny
+
+test-language-model: ## Drafts by a real, small language model on a real server (Python packages, in a folder)
+	@scripts/setup build language-model
+	$(step) "Fetching the model and its server"
+	@scripts/language-model $(LANGUAGE_MODEL) >/dev/null
+	$(step) "Building, then fetching what is missing of the models"
+	@cargo test --locked --no-run
+	@$(TARGET)/debug/sprachpost models pull
+	$(step) "Testing on a real language model"
+	@SPRACHPOST_LANGUAGE_MODEL=$$(scripts/language-model $(LANGUAGE_MODEL)) cargo test --locked --test suite -- \
+	    --ignored real_model --nocapture
 
 FUZZ_CASES ?= 200000
 fuzz: ## What platforms send, broken in FUZZ_CASES ways (200000): does any channel panic, grow or take long?

@@ -18,10 +18,12 @@ use sprachpost::{
     reply::draft::{Config, Customer, Drafter, SetupError},
     understanding::playbook::Playbook,
 };
+use url::Url;
 
 use crate::support::{
     clips,
     language_model::{KEY, LanguageModel, MODEL, Manner},
+    llama::Llama,
     runtime,
     stages::{self, note_of, process},
 };
@@ -35,10 +37,14 @@ const HONEST: &str = "Hallo, danke für Ihre Sprachnachricht! Dass Ihre Sendung 
 
 /// Asks the double, with its key.
 fn asking(double: &LanguageModel) -> (Config, tempfile::NamedTempFile) {
+    asking_at(&double.url)
+}
+
+fn asking_at(url: &Url) -> (Config, tempfile::NamedTempFile) {
     let mut key = tempfile::NamedTempFile::new().unwrap();
     key.write_all(KEY.as_bytes()).unwrap();
     let config = Config {
-        url: Some(double.url.clone()),
+        url: Some(url.clone()),
         model: MODEL.to_owned(),
         api_key: Some(Secret::File(key.path().to_owned())),
         ..Config::default()
@@ -183,6 +189,11 @@ fn whatever_the_server_does_the_template_stands_and_the_event_says_why() {
             ("a number", body(json!({"choices": [{"message": {"content": 7}}]})), DraftRefused::UnexpectedAnswer),
             ("cut off", Manner::CutOff(HONEST.to_owned()), DraftRefused::UnexpectedAnswer),
             ("nothing", Manner::text(""), DraftRefused::Empty),
+            (
+                "an object",
+                Manner::text(&json!({"reply": format!("{HONEST} Gratis!")}).to_string()),
+                DraftRefused::Promise,
+            ),
             ("another number", Manner::text(&HONEST.replace("471108", "471109")), DraftRefused::Number),
             ("markup", Manner::text(&format!("**{HONEST}**")), DraftRefused::Characters),
             (
@@ -260,4 +271,47 @@ fn what_cannot_be_followed_is_an_error_at_start_that_says_what_to_do() {
     assert!(error(public).to_string().contains("reply.draft.allow_public"));
     let missing = Config { api_key: Some(Secret::Env("SPRACHPOST_TEST_UNSET".to_owned())), ..usual };
     assert!(error(missing).to_string().contains("SPRACHPOST_TEST_UNSET"));
+}
+
+/// The smallest of models, whose German is none: what it writes has to be refused for its words, or be the template.
+#[test]
+#[ignore = "needs a real language model: `make test-language-model`"]
+fn a_real_model_understands_what_it_is_sent_and_says_nothing_unchecked() {
+    let server = Llama::start();
+    runtime().block_on(async {
+        let (config, _key) = asking_at(&server.url);
+        let patient = Config { total_s_max: 120, at_once_max: 16, ..config.clone() };
+        let parcel = "Mein Paket ist immer noch nicht da. Die Bestellnummer ist vier sieben eins eins null acht.";
+        let mut results = join_all([SAID, parcel].map(|said| processed(&patient, said))).await;
+        // Longer than all that the model can read at once.
+        let (mut long, playbook) = suggestion().await;
+        long.transcript.as_mut().unwrap().text = "Da habe ich dann noch eine Weile gewartet. ".repeat(500).into();
+        let verbatim = Config { customer: Customer::Verbatim, ..patient.clone() };
+        long.drafting = Some(drafted(&verbatim, &long, &playbook).await.1);
+        results.push(long);
+        for result in &results {
+            let drafting = result.drafting.as_ref().expect("it was asked");
+            let why = drafting.reason.map_or("used", DraftRefused::as_str);
+            eprintln!("language model: {why}: {}", text(result));
+            let is_about_the_server = matches!(
+                drafting.reason,
+                Some(
+                    DraftRefused::Busy
+                        | DraftRefused::Paused
+                        | DraftRefused::Unreachable
+                        | DraftRefused::TimedOut
+                        | DraftRefused::Denied
+                        | DraftRefused::LanguageUnsupported
+                )
+            );
+            assert!(!is_about_the_server, "{why}");
+            assert!(text(result).contains("471108") && !text(result).contains("Ahorn"), "{}", text(result));
+        }
+
+        let result = results.pop().unwrap();
+        let stranger = Config { api_key: None, ..patient };
+        assert_eq!(drafted(&stranger, &result, &playbook).await.1.reason, Some(DraftRefused::Denied));
+        let elsewhere = Config { url: Some(server.url.join("/v2").unwrap()), ..config };
+        assert_eq!(drafted(&elsewhere, &result, &playbook).await.1.reason, Some(DraftRefused::Denied));
+    });
 }

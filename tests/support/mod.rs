@@ -6,6 +6,7 @@ pub mod guarded;
 pub mod http_proxy;
 pub mod language_model;
 pub mod ledger;
+pub mod llama;
 pub mod nonspeech;
 pub mod platforms;
 pub mod postgres;

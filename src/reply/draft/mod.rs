@@ -1,7 +1,7 @@
 //! Owns drafting: a language model in the operator's network may say a filled template in the customer's tone. Off
 //! unless `reply.draft.url` is set.
 //!
-//! * `prompt.rs`: what the model is told. What the customer said is data there.
+//! * `prompt.rs`: what the model is told, what the customer said being data there, and where in its answer the text is.
 //! * `endpoint.rs`: the request, within limits.
 //! * `fuse.rs`: when nobody is asked.
 //! * [`checker`]: whether a draft says what its template says and nothing else.
@@ -236,7 +236,7 @@ impl Drafter {
             chars_max,
             words: &self.words,
         };
-        checker::check(answer?.expose(), &wanted).map(Private::from)
+        checker::check(&prompt::text_of(answer?.expose()), &wanted).map(Private::from)
     }
 
     fn chars_max(&self, channel: Option<&Channel>) -> usize {

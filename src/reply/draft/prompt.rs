@@ -1,7 +1,10 @@
 //! Owns what a language model is told: the task in the place for instructions, everything else as JSON in the place for
-//! data. What the customer said is one field of that; it can hold whatever it likes, it cannot get out of it.
+//! data. What the customer said is one field of that; it can hold whatever it likes, it cannot get out of it. And where in the answer the
+//! text is.
 
-use serde::Serialize;
+use std::borrow::Cow;
+
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use super::{Config, Material};
@@ -14,6 +17,10 @@ Write `reply` once more in the same language (`language`), friendlier and closer
 Keep every number, date, name and address exactly as it is written. Say everything that `reply` says and nothing else: \
 no promise, no reason, no name, no number, no greeting from a person. Address the customer as `reply` does (Sie or du). \
 Plain text of at most `chars_max` characters, without lists, markup, quotes or emoji. Answer with the text alone.";
+
+/// Characters of what the customer said: more of it tells no more of its tone, and would not fit into the context of a
+/// small model, whose server refuses the request then.
+const CUSTOMER_CHARS_MAX: usize = 1000;
 
 #[derive(Serialize)]
 struct Data<'a> {
@@ -30,7 +37,7 @@ pub fn request(config: &Config, material: &Material, chars_max: usize) -> Value 
         reply: material.template.expose(),
         language: &material.language,
         chars_max,
-        customer: material.customer.as_ref().map(crate::private::Private::expose),
+        customer: material.customer.as_ref().map(|said| beginning(said.expose())),
     };
     json!({
         "model": config.model,
@@ -44,4 +51,37 @@ pub fn request(config: &Config, material: &Material, chars_max: usize) -> Value 
         "n": 1,
         "stream": false,
     })
+}
+
+fn beginning(said: &str) -> &str {
+    said.char_indices().nth(CUSTOMER_CHARS_MAX).map_or(said, |(end, _)| &said[..end])
+}
+
+/// The text in an answer. Small models give the object back in which they were given the reply.
+pub fn text_of(answer: &str) -> Cow<'_, str> {
+    #[derive(Deserialize)]
+    struct Object {
+        reply: String,
+    }
+    serde_json::from_str(answer).map_or(Cow::Borrowed(answer), |Object { reply }| Cow::Owned(reply))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_a_long_note_the_model_learns_the_beginning() {
+        let said = "ä".repeat(CUSTOMER_CHARS_MAX) + "b";
+        assert_eq!(beginning(&said), &said[..said.len() - 1]);
+        assert_eq!(beginning("kurz"), "kurz");
+    }
+
+    #[test]
+    fn a_reply_in_an_object_is_the_reply_and_anything_else_is_a_text() {
+        assert_eq!(text_of(r#"{"reply": "Guten Tag", "language": "de"}"#), "Guten Tag");
+        for text in ["Guten Tag", r#"{"answer": "Guten Tag"}"#, r#"{"reply": 7}"#, r#"["Guten Tag"]"#, "7", ""] {
+            assert_eq!(text_of(text), text);
+        }
+    }
 }
