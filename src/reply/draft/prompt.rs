@@ -63,7 +63,10 @@ pub fn text_of(answer: &str) -> Cow<'_, str> {
     struct Object {
         reply: String,
     }
-    serde_json::from_str(answer).map_or(Cow::Borrowed(answer), |Object { reply }| Cow::Owned(reply))
+    // A list would do for such an object, too.
+    let object = Some(answer).filter(|answer| answer.trim_start().starts_with('{'));
+    let reply = object.and_then(|object| serde_json::from_str(object).ok()).map(|Object { reply }| reply);
+    reply.map_or(Cow::Borrowed(answer), Cow::Owned)
 }
 
 #[cfg(test)]
