@@ -200,8 +200,7 @@ public:
 
 #endif
 
-// So many rows by 32 rows of weights: with twice as many sums, and two registers of weights, all 32 registers but some are
-// in use.
+// So many rows by 32 rows of weights: their 16 sums stay in registers, beside two of weights.
 constexpr int64_t ROWS_AT_A_TIME = 8;
 
 inline void multiply_rows(const bf16 * panel, const bf16 * packed, int64_t depth, float * sums, int64_t stride) {

@@ -325,15 +325,15 @@ mod tests {
 
     #[test]
     fn the_encoder_attends_as_whisper_cpp_does_by_itself() {
-        // Its flash attention, which is not ours. Both round, whence the tolerance; it is right in windows of 256 and
-        // their multiples, and nearly so in the whole one.
+        // Its flash attention, which is not ours. Both round, whence the tolerance, each processor in its way; it is right
+        // in windows of 256 and their multiples, and nearly so in the whole one.
         let (ours, theirs) = (context(false), context(true));
         let (mut engine, mut reference) = (engine(&ours, false), engine(&theirs, false));
-        for (positions, rows) in [(512, 4), (768, 4), (window::POSITIONS_MAX, 1)] {
+        for (positions, rows, tolerance) in [(512, 4, 1.0), (768, 4, 1.0), (window::POSITIONS_MAX, 1, 1.5)] {
             let expected = scores(&mut reference, &theirs, positions);
             for (row, expected) in scores(&mut engine, &ours, positions).iter().zip(&expected).take(rows) {
                 let difference = difference(row, expected, f32::INFINITY);
-                assert!(difference < 1.0, "{positions} positions: {difference}");
+                assert!(difference < tolerance, "{positions} positions: {difference}");
             }
         }
     }
