@@ -1,6 +1,6 @@
-//! Owns what a language model is told: the task in the place for instructions, everything else as JSON in the place for
-//! data. What the customer said is one field of that; it can hold whatever it likes, it cannot get out of it. And where in the answer the
-//! text is.
+//! Owns what a language model is told, and where in its answer the text is: the task in the place for instructions,
+//! everything else as JSON in the place for data. What the customer said is one field of that; it can hold whatever it
+//! likes, it cannot get out of it.
 
 use std::borrow::Cow;
 
