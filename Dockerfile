@@ -9,7 +9,8 @@ RUN apt-get update \
 WORKDIR /src
 COPY . .
 # The image has to run on other machines than the one that builds it, so whisper.cpp must not take what this
-# processor happens to offer. On x86-64 it may take what every server of the last ten years has.
+# processor happens to offer. On x86-64 it may take what every server of the last ten years has; the kernels of native/
+# are in the image as well, and ask the processor first.
 ENV GGML_NATIVE=OFF
 RUN --mount=type=cache,target=/usr/local/cargo/registry \
     --mount=type=cache,target=/src/target,id=sprachpost-target \

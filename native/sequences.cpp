@@ -6,12 +6,31 @@
 
 #include <cstring>
 
-#include "attention.h"
 #include "ggml-backend.h"
-#include "vocabulary.h"
+#include "kernels.h"
+
+using sprachpost::Kernels, sprachpost::kernels;
 
 // What whisper.cpp calls instead of ggml: attention of the encoder, which is a product of values with a softmax of
 // products, is one operator; of a matrix that `sprachpost_prepare` has split, neither products nor rows are ggml's.
+
+static bool has_plain_heads(const ggml_tensor * tensor) {
+    return tensor->type == GGML_TYPE_F32 && tensor->ne[0] == Kernels::HEAD && tensor->nb[0] == sizeof(float) &&
+           tensor->ne[3] == 1;
+}
+
+// Keys, queries and values as `Kernels::attend` wants them.
+static bool can_attend(const ggml_tensor * keys, const ggml_tensor * queries, const ggml_tensor * values) {
+    return kernels().attend && has_plain_heads(keys) && has_plain_heads(queries) && values->type == GGML_TYPE_F32 &&
+           values->ne[1] == Kernels::HEAD && values->nb[1] == sizeof(float) && values->ne[3] == 1 &&
+           values->ne[0] == keys->ne[1] && keys->ne[2] == queries->ne[2] && keys->ne[2] == values->ne[2];
+}
+
+// A matrix as `Kernels::split` wants it.
+static bool can_split(const ggml_tensor * matrix) {
+    return kernels().split && matrix->type == GGML_TYPE_Q8_0 && ggml_is_contiguous(matrix) && matrix->ne[2] == 1 &&
+           matrix->ne[3] == 1 && matrix->ne[0] % (ggml_blck_size(matrix->type) * Kernels::BLOCKS_AT_A_TIME) == 0;
+}
 
 static ggml_tensor * attention(ggml_context * ctx, ggml_tensor * values, ggml_tensor * shares) {
     static const bool has_card = ggml_backend_dev_count() > 1;
@@ -24,13 +43,13 @@ static ggml_tensor * attention(ggml_context * ctx, ggml_tensor * values, ggml_te
         return nullptr;
     }
     ggml_tensor * all[] = { ggml_permute(ctx, keys->src[0]->src[0], 0, 2, 1, 3), scores->src[1], values->src[0] };
-    if (!sprachpost_can_attend(all[0], all[1], all[2])) {
+    if (!can_attend(all[0], all[1], all[2])) {
         return nullptr;
     }
     void * scale = nullptr;
     memcpy(&scale, shares->op_params, sizeof(float));
     return ggml_custom_4d(ctx, GGML_TYPE_F32, all[1]->ne[0], all[1]->ne[1], all[1]->ne[2], 1, all, 3,
-                          sprachpost_attend_at_once, GGML_N_TASKS_MAX, scale);
+                          kernels().attend, GGML_N_TASKS_MAX, scale);
 }
 
 // Other memory than the processor's has uses of its own for `extra`.
@@ -41,7 +60,7 @@ static bool is_split(const ggml_tensor * weights) {
 static ggml_tensor * product(ggml_context * ctx, ggml_tensor * weights, ggml_tensor * rows) {
     if (is_split(weights)) {
         ggml_tensor * both[] = { weights, rows };
-        return ggml_custom_4d(ctx, GGML_TYPE_F32, weights->ne[1], rows->ne[1], 1, 1, both, 2, sprachpost_scores,
+        return ggml_custom_4d(ctx, GGML_TYPE_F32, weights->ne[1], rows->ne[1], 1, 1, both, 2, kernels().scores,
                               GGML_N_TASKS_MAX, weights->extra);
     }
     ggml_tensor * at_once = attention(ctx, weights, rows);
@@ -53,7 +72,7 @@ static ggml_tensor * rows_of(ggml_context * ctx, ggml_tensor * weights, ggml_ten
         return ggml_get_rows(ctx, weights, numbers);
     }
     ggml_tensor * both[] = { weights, numbers };
-    return ggml_custom_4d(ctx, GGML_TYPE_F32, weights->ne[0], numbers->ne[0], 1, 1, both, 2, sprachpost_rows, 1, nullptr);
+    return ggml_custom_4d(ctx, GGML_TYPE_F32, weights->ne[0], numbers->ne[0], 1, 1, both, 2, kernels().rows, 1, nullptr);
 }
 
 #define ggml_mul_mat product
@@ -77,8 +96,8 @@ void sprachpost_attention(whisper_state * state, float * weights);
 // To be called before anything is decoded: lays out weights as this machine reads them fastest.
 void sprachpost_prepare(whisper_context * ctx) {
     ggml_tensor * vocabulary = ctx->model.d_te;
-    if (!vocabulary->extra && ggml_backend_buffer_is_host(vocabulary->buffer) && sprachpost_can_split(vocabulary)) {
-        sprachpost_split(vocabulary);
+    if (!vocabulary->extra && ggml_backend_buffer_is_host(vocabulary->buffer) && can_split(vocabulary)) {
+        kernels().split(vocabulary);
         vocabulary->extra = (void *) (intptr_t) ctx->vocab.token_eot;
     }
 }

@@ -238,6 +238,40 @@ fn the_image_is_portable_reproducible_and_runs_as_nobody_special() {
     assert!(dockerfile.contains(&format!("FROM rust:{needed}-")), "the image's Rust is not {needed}");
 }
 
+/// What is in ggml's library, as built for these tests: lines of `nm` about the members with these names.
+#[cfg(all(target_arch = "x86_64", not(target_env = "msvc")))]
+fn symbols(members: &[&str]) -> Vec<String> {
+    let binary = std::env::current_exe().unwrap();
+    let builds = binary.parent().and_then(Path::parent).unwrap().join("build");
+    let libraries = fs::read_dir(builds).unwrap().map(|entry| entry.unwrap().path().join("out/lib/libggml-cpu.a"));
+    let newest =
+        libraries.filter(|file| file.is_file()).max_by_key(|file| file.metadata().unwrap().modified().unwrap());
+    let output = Command::new("nm").arg("--print-file-name").arg(newest.expect("ggml was built")).output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    let text = String::from_utf8(output.stdout).unwrap();
+    let is_meant = |line: &&str| members.iter().any(|member| line.contains(&format!(":{member}.o:")));
+    text.lines().filter(is_meant).map(str::to_owned).collect()
+}
+
+/// One binary serves old and new processors only while the linker cannot take a function for all of the program from
+/// what is compiled for new ones.
+#[cfg(all(target_arch = "x86_64", not(target_env = "msvc")))]
+#[test]
+fn kernels_share_no_function_with_the_rest_of_the_program() {
+    let members = ["activations.cpp", "attention.cpp", "few.cpp", "many.cpp", "vocabulary.cpp"];
+    let symbols = symbols(&members);
+    for member in members {
+        assert!(symbols.iter().any(|line| line.contains(member) && line.contains(" T ")), "{member} offers nothing");
+    }
+    let shared = |line: &&String| {
+        let kind = line.split_whitespace().rev().nth(1).unwrap();
+        // What handles exceptions is data.
+        ["W", "V", "u", "i"].contains(&kind) && !line.ends_with("__gxx_personality_v0")
+    };
+    let shared: Vec<&String> = symbols.iter().filter(shared).collect();
+    assert!(shared.is_empty(), "{shared:#?}");
+}
+
 /// Files that git knows; None outside a clone.
 fn tracked() -> Option<Vec<PathBuf>> {
     let output = Command::new("git").args(["ls-files", "-z"]).current_dir(root()).output().ok()?;

@@ -4,22 +4,22 @@
 // times read and written. Here 32 queries at a time are taken through all of it, and their scores stay in the
 // second-level cache (after Dao et al., "FlashAttention", 2022; short as whisper's window is, a row of scores need not be
 // divided).
+//
+// Needs AVX-512 with BF16 and VNNI.
 
 #include <algorithm>
 #include <cmath>
 #include <cstring>
 
-#include "attention.h"
 #include "ggml-cpu-impl.h"
 #include "tiles.h"
 #include "vec.h"
 
-#if defined(SPRACHPOST_BFLOAT16)
-
+namespace sprachpost {
 namespace {
 
 // Values of a head: two blocks of columns.
-constexpr int64_t HEAD = 64;
+constexpr int64_t HEAD = Kernels::HEAD;
 
 // One head of keys, queries or values: a row of single precision for each position.
 Matrix head_of(const ggml_tensor * tensor, int64_t head, int64_t position_stride) {
@@ -39,7 +39,7 @@ void pack_values(const Matrix & values, int64_t positions, int64_t depth, bf16 *
     };
     for (int64_t column = 0; column < HEAD; column += TILE) {
         for (int64_t position = 0; position < depth; position += 2, packed += 2 * TILE) {
-            const __m512i two = Matrix::rounded(read(position, column), read(position + 1, column));
+            const __m512i two = rounded(read(position, column), read(position + 1, column));
             _mm512_store_si512(packed, _mm512_permutexvar_epi16(pairs, two));
         }
     }
@@ -62,18 +62,19 @@ float soft_max(const float * scores, int64_t count, int64_t depth, float scale, 
         const auto power = [&](int64_t at) { return ggml_v_expf(_mm512_fmsub_ps(read(at), factor, subtracted)); };
         const __m512 low = power(i), high = power(i + TILE);
         sums = _mm512_add_ps(sums, _mm512_add_ps(low, high));
-        _mm512_store_si512(shares + i, Matrix::rounded(low, high));
+        _mm512_store_si512(shares + i, rounded(low, high));
     }
     return _mm512_reduce_add_ps(sums);
 }
 
 void attend(const Matrix & keys, const Matrix & queries, const Matrix & values, int64_t positions, int64_t count,
             float scale, float * result) {
-    static thread_local std::vector<Lanes> memory[5];
+    static thread_local Buffer<bf16> memory[4];
+    static thread_local Buffer<float> scores_memory;
     const int64_t depth = round_up(positions, BLOCK);
-    bf16 * packed_keys = buffer(memory[0], depth * HEAD), * packed_values = buffer(memory[1], depth * HEAD);
-    bf16 * panel = buffer(memory[2], BLOCK * HEAD), * shares = buffer(memory[3], BLOCK * depth);
-    float * scores = (float *) buffer(memory[4], 2 * BLOCK * depth);
+    bf16 * packed_keys = memory[0].at_least(depth * HEAD), * packed_values = memory[1].at_least(depth * HEAD);
+    bf16 * panel = memory[2].at_least(BLOCK * HEAD), * shares = memory[3].at_least(BLOCK * depth);
+    float * scores = scores_memory.at_least(BLOCK * depth);
     pack_weights(keys, 0, depth, positions, HEAD, packed_keys);
     pack_values(values, positions, depth, packed_values);
     for (int64_t first = 0; first < count; first += BLOCK) {
@@ -102,17 +103,7 @@ void attend(const Matrix & keys, const Matrix & queries, const Matrix & values, 
 
 } // namespace
 
-bool sprachpost_can_attend(const ggml_tensor * keys, const ggml_tensor * queries, const ggml_tensor * values) {
-    const auto has_plain_heads = [](const ggml_tensor * tensor) {
-        return tensor->type == GGML_TYPE_F32 && tensor->ne[0] == HEAD && tensor->nb[0] == sizeof(float) &&
-               tensor->ne[3] == 1;
-    };
-    return has_plain_heads(keys) && has_plain_heads(queries) && values->type == GGML_TYPE_F32 && values->ne[1] == HEAD &&
-           values->nb[1] == sizeof(float) && values->ne[3] == 1 && values->ne[0] == keys->ne[1] &&
-           keys->ne[2] == queries->ne[2] && keys->ne[2] == values->ne[2];
-}
-
-void sprachpost_attend_at_once(ggml_tensor * result, int thread, int threads, void * scale_bits) {
+void attend(ggml_tensor * result, int thread, int threads, void * scale_bits) {
     const ggml_tensor * keys = result->src[0], * queries = result->src[1], * values = result->src[2];
     float scale;
     std::memcpy(&scale, &scale_bits, sizeof(scale));
@@ -124,13 +115,4 @@ void sprachpost_attend_at_once(ggml_tensor * result, int thread, int threads, vo
     }
 }
 
-#else
-
-bool sprachpost_can_attend(const ggml_tensor *, const ggml_tensor *, const ggml_tensor *) {
-    return false;
-}
-
-// Nobody calls it then.
-void sprachpost_attend_at_once(ggml_tensor *, int, int, void *) {}
-
-#endif
+} // namespace sprachpost

@@ -1,19 +1,14 @@
 // Softmax and GELU by 512-bit instructions: what takes time in the encoder once its products do not.
 //
-// The build gives ggml's own two functions the names `ggml_cpu_soft_max` and `ggml_cpu_unary`; these stand before them and hand
-// on what is not of the usual kind.
+// Needs AVX-512.
 
-#include <cstring>
+#include <cmath>
 
 #include "ggml-cpu-impl.h"
-#include "ops.h"
+#include "lanes.h"
 #include "vec.h"
 
-extern "C" void ggml_cpu_soft_max(const ggml_compute_params * params, ggml_tensor * dst);
-extern "C" void ggml_cpu_unary(const ggml_compute_params * params, ggml_tensor * dst);
-
-#if defined(__AVX512F__) && defined(__AVX512DQ__)
-
+namespace sprachpost {
 namespace {
 
 constexpr int64_t LANES = 16;
@@ -22,7 +17,8 @@ __mmask16 lanes_from(int64_t first, int64_t count) {
     return count - first >= LANES ? 0xffff : (1u << (count - first)) - 1;
 }
 
-// `mask` is added to the scaled values, where there is one.
+} // namespace
+
 void soft_max_row(const float * values, const float * mask, float scale, int64_t count, float * result) {
     const __m512 factor = _mm512_set1_ps(scale), lowest = _mm512_set1_ps(-INFINITY);
     __m512 highest = lowest;
@@ -63,51 +59,4 @@ void gelu_row(const float * values, int64_t count, float * result) {
     }
 }
 
-bool is_plain(const ggml_tensor * tensor) {
-    return tensor->type == GGML_TYPE_F32 && ggml_is_contiguous(tensor);
-}
-
-float * row(const ggml_tensor * tensor, int64_t index) {
-    return (float *) ((char *) tensor->data + index * tensor->nb[1]);
-}
-
-} // namespace
-
-void ggml_compute_forward_soft_max(const ggml_compute_params * params, ggml_tensor * dst) {
-    const ggml_tensor * values = dst->src[0], * mask = dst->src[1];
-    float scale, bias;
-    std::memcpy(&scale, (const float *) dst->op_params, sizeof(float));
-    std::memcpy(&bias, (const float *) dst->op_params + 1, sizeof(float));
-    const bool has_simple_mask = !mask || (is_plain(mask) && mask->ne[2] == 1 && mask->ne[3] == 1);
-    if (!is_plain(values) || !is_plain(dst) || !has_simple_mask || bias != 0.0f || dst->src[2]) {
-        ggml_cpu_soft_max(params, dst);
-        return;
-    }
-    for (int64_t i = params->ith; i < ggml_nrows(values); i += params->nth) {
-        const float * mask_row = mask ? row(mask, i % values->ne[1]) : nullptr;
-        soft_max_row(row(values, i), mask_row, scale, values->ne[0], row(dst, i));
-    }
-}
-
-void ggml_compute_forward_unary(const ggml_compute_params * params, ggml_tensor * dst) {
-    const ggml_tensor * values = dst->src[0];
-    if (ggml_get_unary_op(dst) != GGML_UNARY_OP_GELU || !is_plain(values) || !is_plain(dst)) {
-        ggml_cpu_unary(params, dst);
-        return;
-    }
-    for (int64_t i = params->ith; i < ggml_nrows(values); i += params->nth) {
-        gelu_row(row(values, i), values->ne[0], row(dst, i));
-    }
-}
-
-#else
-
-void ggml_compute_forward_soft_max(const ggml_compute_params * params, ggml_tensor * dst) {
-    ggml_cpu_soft_max(params, dst);
-}
-
-void ggml_compute_forward_unary(const ggml_compute_params * params, ggml_tensor * dst) {
-    ggml_cpu_unary(params, dst);
-}
-
-#endif
+} // namespace sprachpost

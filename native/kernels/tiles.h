@@ -1,29 +1,22 @@
-// Products of bfloat16: what matmul.cpp and attention.cpp are made of. In tiles where the processor has them (AMX), else in
+// Products of bfloat16: what many.cpp and attention.cpp are made of. In tiles where the processor has them (AMX), else in
 // registers of 512 bits (AVX-512 BF16). Both read the same blocks, laid out for tiles.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
-#include <vector>
-
-#include "ggml-cpu-impl.h"
-#include "ggml.h"
-#include "lanes.h"
-
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VL__) && defined(__AVX512BF16__) && \
-    defined(__AVX512VNNI__)
-#define SPRACHPOST_BFLOAT16
-
-#include <immintrin.h>
-
 #include <cstring>
+
+#include "lanes.h"
 
 #if defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__linux__)
 #define SPRACHPOST_TILES
 
+#include <cpuid.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 #endif
 
+namespace sprachpost {
 namespace {
 
 using bf16 = uint16_t;
@@ -35,54 +28,38 @@ constexpr int64_t TILE_VALUES = TILE * DEPTH;
 // Two by two tiles of sums are kept at a time.
 constexpr int64_t BLOCK = 2 * TILE;
 
-inline int64_t round_up(int64_t value, int64_t step) {
-    return (value + step - 1) / step * step;
+inline __m512i rounded(__m512 low, __m512 high) {
+    return (__m512i) _mm512_cvtne2ps_pbh(high, low);
 }
 
-// A matrix of some type, read by rows.
-struct Matrix {
-    const void * data;
-    int64_t stride; // from row to row, in elements, or in blocks where values come in blocks
-    int64_t columns;
-    int type;
-
-    static bool is_readable(int type) {
-        return type == GGML_TYPE_F32 || type == GGML_TYPE_F16 || type == GGML_TYPE_BF16 || type == GGML_TYPE_Q8_0;
-    }
-
-    // 32 values of a row as bfloat16, zeros behind its end.
-    __m512i read(int64_t row, int64_t column) const {
-        const int64_t left = columns - column;
-        const __mmask32 mask = left >= DEPTH ? 0xffffffffu : (1u << left) - 1;
-        const __mmask16 low = mask & 0xffff, high = mask >> 16;
-        switch (type) {
-            case GGML_TYPE_F32: {
-                const float * values = (const float *) data + row * stride + column;
-                return rounded(_mm512_maskz_loadu_ps(low, values), _mm512_maskz_loadu_ps(high, values + 16));
-            }
-            case GGML_TYPE_F16: {
-                const uint16_t * values = (const uint16_t *) data + row * stride + column;
-                return rounded(_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(low, values)),
-                               _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(high, values + 16)));
-            }
-            case GGML_TYPE_BF16:
-                return _mm512_maskz_loadu_epi16(mask, (const uint16_t *) data + row * stride + column);
-            default: { // GGML_TYPE_Q8_0
-                const block_q8_0 & block = ((const block_q8_0 *) data)[row * stride + column / QK8_0];
-                const __m512 scale = _mm512_set1_ps(_cvtsh_ss(block.d));
-                const auto part = [&](const int8_t * values) {
-                    const __m512i wide = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *) values));
-                    return _mm512_mul_ps(_mm512_cvtepi32_ps(wide), scale);
-                };
-                return rounded(part(block.qs), part(block.qs + 16));
-            }
+// 32 values of a row as bfloat16, zeros behind its end.
+inline __m512i read(const Matrix & matrix, int64_t row, int64_t column) {
+    const int64_t left = matrix.columns - column;
+    const __mmask32 mask = left >= DEPTH ? 0xffffffffu : (1u << left) - 1;
+    const __mmask16 low = mask & 0xffff, high = mask >> 16;
+    switch (matrix.type) {
+        case GGML_TYPE_F32: {
+            const float * values = (const float *) matrix.data + row * matrix.stride + column;
+            return rounded(_mm512_maskz_loadu_ps(low, values), _mm512_maskz_loadu_ps(high, values + 16));
+        }
+        case GGML_TYPE_F16: {
+            const uint16_t * values = (const uint16_t *) matrix.data + row * matrix.stride + column;
+            return rounded(_mm512_cvtph_ps(_mm256_maskz_loadu_epi16(low, values)),
+                           _mm512_cvtph_ps(_mm256_maskz_loadu_epi16(high, values + 16)));
+        }
+        case GGML_TYPE_BF16:
+            return _mm512_maskz_loadu_epi16(mask, (const uint16_t *) matrix.data + row * matrix.stride + column);
+        default: { // GGML_TYPE_Q8_0
+            const block_q8_0 & block = ((const block_q8_0 *) matrix.data)[row * matrix.stride + column / QK8_0];
+            const __m512 scale = _mm512_set1_ps(_cvtsh_ss(block.d));
+            const auto part = [&](const int8_t * values) {
+                const __m512i wide = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *) values));
+                return _mm512_mul_ps(_mm512_cvtepi32_ps(wide), scale);
+            };
+            return rounded(part(block.qs), part(block.qs + 16));
         }
     }
-
-    static __m512i rounded(__m512 low, __m512 high) {
-        return (__m512i) _mm512_cvtne2ps_pbh(high, low);
-    }
-};
+}
 
 // Transposes 16 by 16 pairs of bfloat16 values: what were 16 rows of weights becomes a tile's second operand.
 inline void transpose(__m512i (&rows)[TILE]) {
@@ -116,7 +93,7 @@ inline void pack_weights(const Matrix & weights, int64_t first, int64_t end, int
         for (int64_t column = 0; column < depth; column += DEPTH, packed += TILE_VALUES) {
             __m512i pairs[TILE];
             for (int64_t i = 0; i < TILE; i++) {
-                pairs[i] = row + i < rows ? weights.read(row + i, column) : _mm512_setzero_si512();
+                pairs[i] = row + i < rows ? read(weights, row + i, column) : _mm512_setzero_si512();
             }
             transpose(pairs);
             for (int64_t i = 0; i < TILE; i++) {
@@ -130,7 +107,7 @@ inline void pack_weights(const Matrix & weights, int64_t first, int64_t end, int
 inline void read_panel(const Matrix & rows, int64_t first, int64_t count, int64_t depth, bf16 * panel) {
     for (int64_t row = 0; row < BLOCK; row++) {
         for (int64_t column = 0; column < depth; column += DEPTH) {
-            const __m512i values = row < count ? rows.read(first + row, column) : _mm512_setzero_si512();
+            const __m512i values = row < count ? read(rows, first + row, column) : _mm512_setzero_si512();
             _mm512_store_si512((__m512i *) (panel + row * depth + column), values);
         }
     }
@@ -138,10 +115,16 @@ inline void read_panel(const Matrix & rows, int64_t first, int64_t count, int64_
 
 #if defined(SPRACHPOST_TILES)
 
+inline bool has_tiles() {
+    constexpr unsigned AMX_BF16 = 1u << 22, AMX_TILE = 1u << 24;
+    unsigned a, b, c, features = 0;
+    return __get_cpuid_count(7, 0, &a, &b, &c, &features) && (features & AMX_BF16) && (features & AMX_TILE);
+}
+
 // Linux hands out tiles on request only, once for the process.
 inline bool tiles_are_permitted() {
     constexpr long REQUEST_PERMISSION = 0x1023, TILE_DATA = 18;
-    static const bool permitted = syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
+    static const bool permitted = has_tiles() && syscall(SYS_arch_prctl, REQUEST_PERMISSION, TILE_DATA) == 0;
     return permitted;
 }
 
@@ -239,12 +222,5 @@ inline void multiply_block(const bf16 * panel, const bf16 * packed, int64_t dept
     }
 }
 
-// Memory that a thread keeps from one product to the next.
-inline bf16 * buffer(std::vector<Lanes> & memory, int64_t values) {
-    memory.resize(std::max<size_t>(memory.size(), values / DEPTH));
-    return (bf16 *) memory.data();
-}
-
 } // namespace
-
-#endif
+} // namespace sprachpost

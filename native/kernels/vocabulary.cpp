@@ -7,25 +7,25 @@
 //
 // What comes near has the score that whole weights give; what does not, one as good as with weights of four bits.
 
+//
+// Needs AVX-512 with VNNI.
+
 #include <algorithm>
+#include <cmath>
 #include <cstring>
-#include <vector>
 
 #include "ggml-cpu-impl.h"
-#include "ggml.h"
 #include "lanes.h"
 #include "quants.h"
-#include "vocabulary.h"
 
-#if defined(__AVX512F__) && defined(__AVX512BW__) && defined(__AVX512VNNI__)
-
+namespace sprachpost {
 namespace {
 
 // Scores that are lower than the highest by more than this are left as they are: a thousandth of its probability at
 // most, and many times what four bits are wrong by (0.5 to 0.9 in the mean, 3 at most).
 constexpr float NEAR = 8.0f;
 // Blocks whose scales fill a register; a row has a multiple of them.
-constexpr int64_t BLOCKS_AT_A_TIME = 16;
+constexpr int64_t BLOCKS_AT_A_TIME = Kernels::BLOCKS_AT_A_TIME;
 // Four blocks of half bytes fill a register.
 constexpr int64_t BLOCKS_A_REGISTER = 4;
 constexpr int64_t LANES = 16;
@@ -76,7 +76,7 @@ Split split_of(const ggml_tensor * matrix) {
 // for ROWS rows of values, times `factor`.
 template <int ROWS>
 void multiply_halves(const uint8_t * halves, const uint8_t * scales, int64_t blocks, const EightBitRows & values,
-                     const std::vector<Lanes> & corrections, float factor, float * sums) {
+                     const Buffer<Lanes> & corrections, float factor, float * sums) {
     const __m512i mask = _mm512_set1_epi8(0x1e);
     const __m512i second = _mm512_set_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
     __m512 totals[ROWS];
@@ -88,7 +88,7 @@ void multiply_halves(const uint8_t * halves, const uint8_t * scales, int64_t blo
         const __m512 weight_scales = _mm512_cvtph_ps(words);
         __m512 both[ROWS];
         for (int r = 0; r < ROWS; r++) {
-            both[r] = _mm512_mul_ps(weight_scales, _mm512_loadu_ps(values.scales.data() + r * blocks + b));
+            both[r] = _mm512_mul_ps(weight_scales, _mm512_loadu_ps(&values.scales[r * blocks + b]));
         }
         for (int64_t part = 0; part < BLOCKS_AT_A_TIME; part += BLOCKS_A_REGISTER) {
             const uint8_t * at = halves + (b + part) * Split::HALF_BYTES;
@@ -112,7 +112,7 @@ void multiply_halves(const uint8_t * halves, const uint8_t * scales, int64_t blo
 }
 
 using MultiplyHalves = void (*)(const uint8_t *, const uint8_t *, int64_t, const EightBitRows &,
-                                const std::vector<Lanes> &, float, float *);
+                                const Buffer<Lanes> &, float, float *);
 constexpr MultiplyHalves MULTIPLY_HALVES[ROWS_MAX] = { multiply_halves<1>, multiply_halves<2>, multiply_halves<3>,
                                                        multiply_halves<4>, multiply_halves<5>, multiply_halves<6> };
 
@@ -129,7 +129,7 @@ __mmask16 exact_lanes(int64_t group, int64_t first_exact) {
 
 // Scores of the tokens from `first` to `end`, for `count` rows of values.
 void score(const Split & split, int64_t first, int64_t end, int64_t first_exact, const EightBitRows & values,
-           const std::vector<Lanes> & upper, const std::vector<Lanes> & lower, int64_t count, float * scores) {
+           const Buffer<Lanes> & upper, const Buffer<Lanes> & lower, int64_t count, float * scores) {
     float highest[ROWS_MAX];
     std::fill_n(highest, ROWS_MAX, -INFINITY);
     for (int64_t i = first; i < end; i++) {
@@ -160,16 +160,11 @@ void score(const Split & split, int64_t first, int64_t end, int64_t first_exact,
 
 } // namespace
 
-bool sprachpost_can_split(const ggml_tensor * matrix) {
-    return matrix->type == GGML_TYPE_Q8_0 && ggml_is_contiguous(matrix) && matrix->ne[2] == 1 && matrix->ne[3] == 1 &&
-           matrix->ne[0] % (QK8_0 * BLOCKS_AT_A_TIME) == 0;
-}
-
-void sprachpost_split(ggml_tensor * matrix) {
+void split(ggml_tensor * matrix) {
     const Split split = split_of(matrix);
-    const uint8_t * start = (const uint8_t *) matrix->data;
-    const std::vector<uint8_t> copy(start, start + ggml_nbytes(matrix));
-    const block_q8_0 * block = (const block_q8_0 *) copy.data();
+    Buffer<block_q8_0> copy;
+    const block_q8_0 * block = copy.at_least(split.rows * split.blocks);
+    std::memcpy((void *) block, matrix->data, ggml_nbytes(matrix));
     std::memset(matrix->data, 0, ggml_nbytes(matrix));
     for (int64_t row = 0; row < split.rows; row++) {
         for (int64_t b = 0; b < split.blocks; b++, block++) {
@@ -184,31 +179,30 @@ void sprachpost_split(ggml_tensor * matrix) {
     }
 }
 
-void sprachpost_scores(ggml_tensor * scores, int thread, int threads, void * first_exact) {
+void scores(ggml_tensor * scores, int thread, int threads, void * first_exact) {
     const Split split = split_of(scores->src[0]);
     const ggml_tensor * rows = scores->src[1];
-    static thread_local std::vector<block_q8_0> blocks;
+    static thread_local Buffer<block_q8_0> memory;
     static thread_local EightBitRows values;
-    static thread_local std::vector<Lanes> upper;
+    static thread_local Buffer<Lanes> upper, lower;
     const int64_t share = (split.rows + threads - 1) / threads;
     const int64_t first = std::min(split.rows, thread * share), end = std::min(split.rows, first + share);
     for (int64_t j = 0; j < rows->ne[1]; j += ROWS_MAX) {
         const int64_t count = std::min(ROWS_MAX, rows->ne[1] - j);
-        blocks.resize(count * split.blocks);
+        block_q8_0 * blocks = memory.at_least(count * split.blocks);
         for (int64_t r = 0; r < count; r++) {
             const float * row = (const float *) ((const char *) rows->data + (j + r) * rows->nb[1]);
-            quantize_row_q8_0(row, blocks.data() + r * split.blocks, split.blocks * QK8_0);
+            quantize_row_q8_0(row, blocks + r * split.blocks, split.blocks * QK8_0);
         }
-        values.take(blocks.data(), split.blocks, count, split.blocks);
-        values.correct_for(UPPER_OFFSET);
-        upper = values.corrections;
-        values.correct_for(LOWER_OFFSET);
-        score(split, first, end, (int64_t) (intptr_t) first_exact, values, upper, values.corrections, count,
+        values.take(blocks, split.blocks, count, split.blocks);
+        values.correct_for(UPPER_OFFSET, upper);
+        values.correct_for(LOWER_OFFSET, lower);
+        score(split, first, end, (int64_t) (intptr_t) first_exact, values, upper, lower, count,
               (float *) scores->data + j * split.rows);
     }
 }
 
-void sprachpost_rows(ggml_tensor * rows, int thread, int threads, void *) {
+void rows(ggml_tensor * rows, int thread, int threads, void *) {
     const Split split = split_of(rows->src[0]);
     const ggml_tensor * tokens = rows->src[1];
     for (int64_t j = thread; j < tokens->ne[0]; j += threads) {
@@ -225,15 +219,4 @@ void sprachpost_rows(ggml_tensor * rows, int thread, int threads, void *) {
     }
 }
 
-#else
-
-bool sprachpost_can_split(const ggml_tensor *) {
-    return false;
-}
-
-// Nobody calls these then.
-void sprachpost_split(ggml_tensor *) {}
-void sprachpost_scores(ggml_tensor *, int, int, void *) {}
-void sprachpost_rows(ggml_tensor *, int, int, void *) {}
-
-#endif
+} // namespace sprachpost
