@@ -138,10 +138,10 @@ async fn listen(
         Heard::Long(pcm, pauses) => {
             let long = hearing.long_note(pcm);
             let recognised = report.timed_async(Stage::Transcribe, long.transcribe(&stages.pool, &stages.asr)).await?;
-            let (last, duration_s) = (hearing.clone(), long.pcm.duration_s());
+            let (last, pcm) = (hearing.clone(), Arc::clone(&long.pcm));
             hearing
                 .on_a_slot(report, move |_, report| {
-                    last.answer(recognised, &pauses, duration_s, report);
+                    last.answer(recognised, &pauses, &pcm, report);
                     Ok(())
                 })
                 .await?;
@@ -200,10 +200,9 @@ impl Hearing {
         if pcm.0.len() > stretches::SAMPLES_MAX {
             return Ok(Heard::Long(pcm, pauses));
         }
-        let duration_s = pcm.duration_s();
-        let hints = self.hints(duration_s);
+        let hints = self.hints(pcm.duration_s());
         let recognised = report.timed(Stage::Transcribe, || engine.transcribe(&pcm, &hints))?;
-        self.answer(recognised, &pauses, duration_s, report);
+        self.answer(recognised, &pauses, &pcm, report);
         Ok(Heard::Answered)
     }
 
@@ -229,11 +228,11 @@ impl Hearing {
         }
     }
 
-    /// What is to be said to what was recognised in `duration_s` seconds of audio, without the `pauses`.
-    fn answer(&self, recognised: Recognised, pauses: &Pauses, duration_s: f64, report: &mut Report) {
+    /// What is to be said to what was recognised in `pcm`, which is without the `pauses`.
+    fn answer(&self, recognised: Recognised, pauses: &Pauses, pcm: &Pcm, report: &mut Report) {
         let (stages, learnt, note) = (&self.stages, &self.learnt, &self.note);
         let restricted = !stages.tenants.get(&note.tenant).languages.is_empty();
-        match trust::judge(&recognised, duration_s, restricted, &stages.asr.trust) {
+        match trust::judge(&recognised, pcm, restricted, &stages.asr.trust) {
             Verdict::NoSpeech(reason) => report.conclude(OutcomeKind::NoSpeech, reason, "nobody speaks in the note"),
             // The text stays away: what nobody should act on is not published.
             Verdict::Unintelligible(reason) => {

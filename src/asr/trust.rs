@@ -6,7 +6,10 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{Recognised, phantom};
-use crate::event::Reason;
+use crate::{
+    audio::{Pcm, speech::whisper},
+    event::Reason,
+};
 
 /// When is a transcript believed? Log-probabilities are natural, per token.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -46,9 +49,17 @@ pub enum Verdict {
     Unintelligible(Reason),
 }
 
-/// Judges a transcript of `speech_s` seconds of speech. `restricted`: the tenant accepts some languages only.
+/// Judges what was recognised in `pcm`. `restricted`: the tenant accepts some languages only.
 #[must_use]
-pub fn judge(recognised: &Recognised, speech_s: f64, restricted: bool, config: &Config) -> Verdict {
+pub fn judge(recognised: &Recognised, pcm: &Pcm, restricted: bool, config: &Config) -> Verdict {
+    match judge_text(recognised, pcm.duration_s(), restricted, config) {
+        // No words, but somebody may have said some: people can read a whisper where the model cannot.
+        Verdict::NoSpeech(_) if whisper::is_likely(pcm) => Verdict::Unintelligible(Reason::LowConfidence),
+        verdict => verdict,
+    }
+}
+
+fn judge_text(recognised: &Recognised, speech_s: f64, restricted: bool, config: &Config) -> Verdict {
     let transcript = &recognised.transcript;
     let text = spoken_part(transcript.text.expose());
     let sure = recognised.mean_log_probability;
@@ -117,7 +128,7 @@ mod tests {
     }
 
     fn verdict(recognised: &Recognised) -> Verdict {
-        judge(recognised, 5.0, true, &Config::default())
+        judge_text(recognised, 5.0, true, &Config::default())
     }
 
     #[test]
@@ -161,7 +172,7 @@ mod tests {
         foreign.transcript.language_confidence = 0.02;
         assert_eq!(verdict(&foreign), Verdict::Unintelligible(Reason::LanguageNotAccepted));
         assert_eq!(
-            judge(&foreign, 5.0, false, &Config::default()),
+            judge_text(&foreign, 5.0, false, &Config::default()),
             Verdict::Unintelligible(Reason::LowConfidence),
             "abstain where the language is anyone's guess"
         );
@@ -171,7 +182,7 @@ mod tests {
     fn more_text_than_anybody_can_speak_is_not_believed() {
         let text = "Das ist ein sehr langer Satz, den niemand in so kurzer Zeit sagen kann. ".repeat(3);
         assert_eq!(
-            judge(&recognised(&text), 1.0, false, &Config::default()),
+            judge_text(&recognised(&text), 1.0, false, &Config::default()),
             Verdict::Unintelligible(Reason::LowConfidence)
         );
     }

@@ -2,9 +2,11 @@
 //!
 //! It errs on one side: a note in which somebody speaks must get through, so it stops only what surely holds no speech
 //! (silence, hiss, plain noise, dial tones). Music and babble may pass; what a recogniser makes of them is judged by
-//! [`crate::asr`]. It knows nothing of words or languages, and being quiet is no reason to be stopped.
+//! [`crate::asr`]. It knows nothing of words or languages, and being quiet is no reason to be stopped. [`whisper`] answers
+//! a second question, where no words were found: did somebody whisper?
 
 mod tone;
+pub mod whisper;
 
 use earshot::Detector;
 use schemars::JsonSchema;
@@ -184,7 +186,7 @@ mod tests {
     }
 
     /// White noise, the same on every run.
-    fn noise(samples: usize, level: f32) -> Vec<f32> {
+    pub(super) fn noise(samples: usize, level: f32) -> Vec<f32> {
         let mut state = 0x2545_f491_u32;
         std::iter::repeat_with(|| {
             state ^= state << 13;
