@@ -20,7 +20,7 @@ pub struct Clip {
     pub file: String,
     /// ISO 639-1.
     pub language: Option<String>,
-    /// What is said, as spoken; none where nobody speaks, or where nobody knows.
+    /// What is said, as spoken; empty or none where nobody speaks, none where nobody knows.
     pub text: Option<String>,
     /// The same as written, with digits for numbers.
     pub text_written: Option<String>,
@@ -29,6 +29,19 @@ pub struct Clip {
     /// Where the file lies.
     #[serde(skip)]
     pub path: PathBuf,
+}
+
+impl Clip {
+    /// What is said, if anything is and somebody knows.
+    pub fn words(&self) -> Option<&str> {
+        self.text.as_deref().filter(|text| !text.trim().is_empty())
+    }
+
+    /// Whoever labels recordings names the language where somebody speaks; without any label nobody knows.
+    pub fn is_without_speech(&self) -> bool {
+        let is_labelled = self.text.is_some() || self.variant.is_some();
+        is_labelled && self.words().is_none() && self.language.is_none()
+    }
 }
 
 /// The recordings of a folder or of a manifest, in its order. A folder without a manifest has all its files, by name, and
@@ -92,6 +105,22 @@ mod tests {
         assert!(clips[0].path.is_absolute());
         write("short.jsonl", "{\"file\": \"a.ogg\"}");
         assert_eq!(read(&folder.path().join("short.jsonl")).unwrap()[0].file, "a.ogg");
+    }
+
+    #[test]
+    fn nobody_speaks_where_a_label_has_neither_words_nor_a_language() {
+        let clip = |text: Option<&str>, variant: Option<&str>, language: Option<&str>| Clip {
+            text: text.map(str::to_owned),
+            variant: variant.map(str::to_owned),
+            language: language.map(str::to_owned),
+            ..Clip::default()
+        };
+        assert!(clip(Some(""), None, None).is_without_speech());
+        assert!(clip(None, Some("music"), None).is_without_speech());
+        assert!(!clip(None, None, None).is_without_speech(), "nobody knows");
+        assert!(!clip(None, Some("clean"), Some("tr")).is_without_speech());
+        assert!(!clip(Some("Hallo"), None, None).is_without_speech());
+        assert_eq!((clip(Some(" "), None, None).words(), clip(Some("ja"), None, None).words()), (None, Some("ja")));
     }
 
     #[test]

@@ -99,10 +99,8 @@ impl Tally {
         let Some(audio) = &processed.audio else { return tally };
         tally.audio_s = audio.duration_s;
         let heard = processed.transcript.as_ref();
-        let Some(text) = &clip.text else {
-            // Who labels recordings names the language where somebody speaks; without any label nobody knows.
-            let nobody_speaks = clip.variant.is_some() && clip.language.is_none();
-            tally.invented = usize::from(heard.is_some() && nobody_speaks);
+        let Some(text) = clip.words() else {
+            tally.invented = usize::from(heard.is_some() && clip.is_without_speech());
             return tally;
         };
         let written = clip.text_written.as_deref().unwrap_or(text);
