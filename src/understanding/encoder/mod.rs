@@ -4,13 +4,16 @@
 //! * `file.rs` reads the model's file, within limits.
 //! * `tokenizer.rs` cuts a text into the pieces that the model knows, which `pieces.rs` finds.
 //! * `stretches.rs` cuts what is too long for the model to be read at once.
-//! * `matrix.rs` multiplies, with the widest instructions that the processor has; `packed.rs`, by weights of four bits.
+//! * `matrix.rs` multiplies, with the widest instructions that the processor has; `packed.rs`, by weights of four bits;
+//!   `bytes.rs` does that on x86-64.
 //! * `memory.rs` keeps what it said of examples.
 //! * `transformer.rs` is the model itself, multilingual-e5-small.
 //!
 //! Pure computation after loading: the same text has the same vector every time on one machine. Knows nothing of
 //! intents.
 
+#[cfg(target_arch = "x86_64")]
+mod bytes;
 mod file;
 pub(super) mod matrix;
 mod memory;

@@ -1,16 +1,22 @@
 //! Owns trained weights as they stay in memory: four bits each, as in the model's file, but in the order in which a
 //! multiplication wants them. A panel is unpacked when it is needed and then serves all rows: that costs less than
 //! fetching eight times as many bytes from memory.
+//!
+//! x86-64 multiplies them as whole numbers ([`super::bytes`]); everywhere else they become numbers of single precision.
 
+#[cfg(target_arch = "x86_64")]
+use pulp::x86::{V3, V4};
 use pulp::{Arch, Simd, WithSimd, bytemuck};
 
+#[cfg(target_arch = "x86_64")]
+use super::bytes::{Multiply, Rounded};
 use super::{
     file::{BLOCK_WEIGHTS, MIDDLE, Packed},
     matrix::{REGISTERS, Rows, panel_width},
 };
 
 /// Weights of one output that lie in one word, the first in its lowest bits.
-const WORD_WEIGHTS: usize = 8;
+pub const WORD_WEIGHTS: usize = 8;
 /// With four bits in the lowest places of this number's, it is more by what they are, exactly.
 const LARGE: f32 = 8_388_608.0;
 
@@ -18,13 +24,44 @@ const LARGE: f32 = 8_388_608.0;
 #[derive(Debug)]
 pub struct Linear {
     arch: Arch,
-    width: usize,
+    pub(super) width: usize,
     inputs: usize,
     /// Panel after panel of `width` outputs; within one, block after block of inputs: a scale an output.
-    scales: Vec<f32>,
+    pub(super) scales: Vec<f32>,
     /// In the same order, and within a block word after word: one word an output.
-    words: Vec<u32>,
-    bias: Vec<f32>,
+    pub(super) words: Vec<u32>,
+    pub(super) bias: Vec<f32>,
+}
+
+/// Rows of numbers as this processor multiplies them, for any number of matrices.
+#[derive(Debug)]
+pub enum Input<'a> {
+    Single(&'a [f32]),
+    #[cfg(target_arch = "x86_64")]
+    V4(V4, Rounded),
+    #[cfg(target_arch = "x86_64")]
+    V3(V3, Rounded),
+}
+
+impl<'a> Input<'a> {
+    /// `inputs` numbers a row.
+    pub fn new(arch: Arch, rows: &'a [f32], inputs: usize) -> Self {
+        match arch {
+            #[cfg(target_arch = "x86_64")]
+            Arch::V4(simd) => Self::V4(simd, Rounded::v4(simd, rows, inputs)),
+            #[cfg(target_arch = "x86_64")]
+            Arch::V3(simd) => Self::V3(simd, Rounded::v3(simd, rows, inputs)),
+            _ => Self::Single(rows),
+        }
+    }
+
+    fn rows(&self, inputs: usize) -> usize {
+        match self {
+            Self::Single(rows) => rows.len() / inputs,
+            #[cfg(target_arch = "x86_64")]
+            Self::V4(_, rows) | Self::V3(_, rows) => rows.count(),
+        }
+    }
 }
 
 impl Linear {
@@ -48,10 +85,21 @@ impl Linear {
     }
 
     /// Rows of as many numbers as there are inputs become rows of as many as there are outputs.
-    pub fn apply(&self, rows: &[f32]) -> Vec<f32> {
-        let mut out = self.bias.repeat(rows.len() / self.inputs);
-        self.arch.dispatch(Apply { linear: self, rows, out: &mut out });
+    pub fn apply(&self, input: &Input) -> Vec<f32> {
+        let mut out = self.bias.repeat(input.rows(self.inputs));
+        match input {
+            Input::Single(rows) => self.arch.dispatch(Apply { linear: self, rows, out: &mut out }),
+            #[cfg(target_arch = "x86_64")]
+            &Input::V4(simd, ref rows) => simd.vectorize(Multiply { simd, linear: self, rows, out: &mut out }),
+            #[cfg(target_arch = "x86_64")]
+            &Input::V3(simd, ref rows) => simd.vectorize(Multiply { simd, linear: self, rows, out: &mut out }),
+        }
         out
+    }
+
+    /// The same of one matrix only.
+    pub fn apply_to(&self, rows: &[f32]) -> Vec<f32> {
+        self.apply(&Input::new(self.arch, rows, self.inputs))
     }
 }
 
@@ -105,27 +153,65 @@ fn unpack<S: Simd>(simd: S, scales: &[f32], words: &[u32], panel: &mut [f32]) {
 mod tests {
     use super::*;
 
-    #[test]
-    fn weights_are_what_the_file_says_whatever_the_sizes() {
-        for (count, inputs, outputs) in [(1, 32, 1), (5, 64, 33), (13, 96, 100)] {
-            let mut bytes = Vec::new();
-            for block in 0..outputs * inputs / BLOCK_WEIGHTS {
-                bytes.extend(half::f16::from_f32([0.5, 1.0, 2.0][block % 3]).to_le_bytes());
-                bytes.extend((0..BLOCK_WEIGHTS / 2).map(|at| (block * 31 + at * 17) as u8));
-            }
-            let packed = Packed::of_bytes(bytes);
-            // Small whole numbers, whose products and sums are exact.
-            let rows: Vec<f32> = (0..count * inputs).map(|at| (at * 7 % 11) as f32 - 5.0).collect();
-            let bias: Vec<f32> = (0..outputs).map(|output| output as f32).collect();
-            let out = Linear::new(Arch::new(), &packed, bias, inputs).apply(&rows);
-            let mut weights = vec![0.0; inputs];
-            for output in 0..outputs {
-                packed.unpack_row(output, &mut weights);
-                for (row, found) in rows.chunks(inputs).zip(out.chunks(outputs)) {
-                    let wanted = output as f32 + row.iter().zip(&weights).map(|(x, weight)| x * weight).sum::<f32>();
-                    assert!((found[output] - wanted).abs() < 1e-3, "{count}×{inputs}×{outputs}, output {output}");
-                }
+    /// Weights, rows and biases of small whole numbers, whose products and sums are exact; the largest of each block of a
+    /// row is what eight bits hold.
+    fn example(count: usize, inputs: usize, outputs: usize) -> (Packed, Vec<f32>, Vec<f32>) {
+        let mut bytes = Vec::new();
+        for block in 0..outputs * inputs / BLOCK_WEIGHTS {
+            bytes.extend(half::f16::from_f32([0.5, 1.0, 2.0][block % 3]).to_le_bytes());
+            bytes.extend((0..BLOCK_WEIGHTS / 2).map(|at| (block * 31 + at * 17) as u8));
+        }
+        let number = |at: usize| if at.is_multiple_of(BLOCK_WEIGHTS) { 127.0 } else { (at * 7 % 255) as f32 - 127.0 };
+        let bias = (0..outputs).map(|output| output as f32).collect();
+        (Packed::of_bytes(bytes), (0..count * inputs).map(number).collect(), bias)
+    }
+
+    fn check(inputs: usize, packed: &Packed, rows: &[f32], out: &[f32], outputs: usize) {
+        let mut weights = vec![0.0; inputs];
+        for output in 0..outputs {
+            packed.unpack_row(output, &mut weights);
+            for (row, found) in rows.chunks(inputs).zip(out.chunks(outputs)) {
+                let wanted = output as f32 + row.iter().zip(&weights).map(|(x, weight)| x * weight).sum::<f32>();
+                assert!((found[output] - wanted).abs() < 0.1, "{inputs}×{outputs}, output {output}: {wanted}");
             }
         }
+    }
+
+    const SIZES: [(usize, usize, usize); 4] = [(1, 32, 1), (4, 64, 16), (5, 64, 33), (13, 96, 100)];
+
+    #[test]
+    fn weights_are_what_the_file_says_whatever_the_sizes() {
+        for (count, inputs, outputs) in SIZES {
+            let (packed, rows, bias) = example(count, inputs, outputs);
+            let linear = Linear::new(Arch::new(), &packed, bias, inputs);
+            check(inputs, &packed, &rows, &linear.apply_to(&rows), outputs);
+            check(inputs, &packed, &rows, &linear.apply(&Input::Single(&rows)), outputs);
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn an_older_processor_multiplies_as_a_new_one_does() {
+        let Some(simd) = V3::try_new() else {
+            eprintln!("SKIPPED: this processor has no AVX2");
+            return;
+        };
+        for (count, inputs, outputs) in SIZES {
+            let (packed, rows, bias) = example(count, inputs, outputs);
+            let linear = Linear::new(Arch::V3(simd), &packed, bias, inputs);
+            check(inputs, &packed, &rows, &linear.apply_to(&rows), outputs);
+        }
+    }
+
+    #[test]
+    fn the_largest_weights_and_numbers_fit_into_the_sums() {
+        let packed = Packed::of_bytes([&[0, 60][..], &[0xff; BLOCK_WEIGHTS / 2]].concat());
+        let linear = Linear::new(Arch::new(), &packed, vec![0.0], BLOCK_WEIGHTS);
+        for number in [-127.0, 127.0, 1e30] {
+            let out = linear.apply_to(&[number; BLOCK_WEIGHTS]);
+            let wanted = 7.0 * 32.0 * number;
+            assert!((out[0] / wanted - 1.0).abs() < 1e-5, "{} is not {wanted}", out[0]);
+        }
+        assert_eq!(linear.apply_to(&[0.0; BLOCK_WEIGHTS]), [0.0]);
     }
 }

@@ -67,7 +67,8 @@ fn embeddings_are_those_of_another_program() {
         let embedding = ENCODER.embed(text);
         let ends = embedding[..8].iter().chain(&embedding[embedding.len() - 4..]);
         for (found, wanted) in ends.zip(first.iter().chain(&last)) {
-            assert!((found - wanted).abs() < 2e-4, "{text}: {found} is not {wanted}");
+            // What eight bits a number take away, where they are used; in single precision it is a tenth of that.
+            assert!((found - wanted).abs() < 2e-3, "{text}: {found} is not {wanted}");
         }
         assert!((cosine(&embedding, &embedding) - 1.0).abs() < 1e-4);
     }

@@ -6,7 +6,7 @@ use pulp::Arch;
 use super::{
     file::{Fault, Packed, Shape, Weights},
     matrix::Panels,
-    packed::Linear,
+    packed::{Input, Linear},
     tokenizer::Token,
 };
 
@@ -79,7 +79,8 @@ impl Transformer {
     }
 
     fn pass(&self, layer: &Layer, states: &mut [f32], lengths: &[usize]) {
-        let (query, key, value) = (layer.query.apply(states), layer.key.apply(states), layer.value.apply(states));
+        let input = Input::new(self.arch, states, self.shape.width);
+        let [query, key, value] = [&layer.query, &layer.key, &layer.value].map(|linear| linear.apply(&input));
         let mut attended = vec![0.0; states.len()];
         let mut start = 0;
         for length in lengths {
@@ -87,13 +88,13 @@ impl Transformer {
             self.attend(&query[at.clone()], &key[at.clone()], &value[at.clone()], &mut attended[at.clone()]);
             start = at.end;
         }
-        add(states, &layer.attended.apply(&attended));
+        add(states, &layer.attended.apply_to(&attended));
         layer.attended_scale.apply(states);
-        let mut inner = layer.inner.apply(states);
+        let mut inner = layer.inner.apply_to(states);
         for x in &mut inner {
             *x = self.gelu.of(*x);
         }
-        add(states, &layer.outer.apply(&inner));
+        add(states, &layer.outer.apply_to(&inner));
         layer.outer_scale.apply(states);
     }
 
