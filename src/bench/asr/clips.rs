@@ -33,11 +33,13 @@ pub struct Clip {
 
 impl Clip {
     /// What is said, if anything is and somebody knows.
+    #[must_use]
     pub fn words(&self) -> Option<&str> {
         self.text.as_deref().filter(|text| !text.trim().is_empty())
     }
 
     /// Whoever labels recordings names the language where somebody speaks; without any label nobody knows.
+    #[must_use]
     pub fn is_without_speech(&self) -> bool {
         let is_labelled = self.text.is_some() || self.variant.is_some();
         is_labelled && self.words().is_none() && self.language.is_none()

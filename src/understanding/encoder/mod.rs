@@ -28,6 +28,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use pulp::Arch;
+
 pub use self::file::EncoderError;
 use self::{
     memory::Memory,
@@ -73,9 +75,13 @@ impl Encoder {
     /// # Errors
     /// [`EncoderError`] if it cannot be read, or is not such a file from beginning to end.
     pub fn load(path: &Path) -> Result<Self, EncoderError> {
+        Self::load_for(Arch::new(), path)
+    }
+
+    fn load_for(arch: Arch, path: &Path) -> Result<Self, EncoderError> {
         let (tokenizer, weights) = file::read(path)?;
         let transformer =
-            Transformer::new(&weights).map_err(|what| EncoderError::Format { path: path.to_owned(), what })?;
+            Transformer::new(arch, &weights).map_err(|what| EncoderError::Format { path: path.to_owned(), what })?;
         let memory = Memory::new(weights.hash(), transformer.width());
         Ok(Self { tokenizer, transformer, memory })
     }

@@ -35,8 +35,8 @@ struct Layer {
 }
 
 impl Transformer {
-    pub fn new(weights: &Weights) -> Result<Self, Fault> {
-        let (shape, arch) = (weights.shape, Arch::new());
+    pub fn new(arch: Arch, weights: &Weights) -> Result<Self, Fault> {
+        let shape = weights.shape;
         let width = shape.width;
         let mut places = weights.numbers("emb.pos", shape.positions * width)?;
         let kind = weights.numbers("emb.type", width)?;
