@@ -90,12 +90,14 @@ impl Block {
             }
         }
         let largest = largest.into_iter().fold(0.0, f32::max);
-        let factor = if largest > 0.0 { LARGEST / largest } else { 0.0 };
-        let (mut rounded, mut sum) = ([0_i32; BLOCK_WEIGHTS], 0);
+        // Of nothing, and of next to nothing, nothing is left.
+        let factor = Some(LARGEST / largest).filter(|factor| factor.is_finite()).unwrap_or(0.0);
+        let (mut rounded, mut sum) = ([0_i32; BLOCK_WEIGHTS], 0_i32);
         for (to, number) in rounded.iter_mut().zip(numbers) {
             // The bits of a number of this size end in what is nearest.
             *to = (number * factor + SIZE).to_bits().wrapping_sub(SIZE.to_bits()).cast_signed();
-            sum += *to;
+            // What is no number, as broken weights may make one, has no sum either.
+            sum = sum.wrapping_add(*to);
         }
         let mut bytes = [0_i8; BLOCK_WEIGHTS];
         let (words, _) = rounded.as_chunks::<WORD_WEIGHTS>();

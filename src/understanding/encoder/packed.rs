@@ -212,6 +212,9 @@ mod tests {
             let wanted = 7.0 * 32.0 * number;
             assert!((out[0] / wanted - 1.0).abs() < 1e-5, "{} is not {wanted}", out[0]);
         }
-        assert_eq!(linear.apply_to(&[0.0; BLOCK_WEIGHTS]), [0.0]);
+        for number in [0.0, 1e-40, f32::NAN, f32::INFINITY] {
+            let out = linear.apply_to(&[number; BLOCK_WEIGHTS]);
+            assert!(out[0].abs() < 1e-30 || !number.is_finite(), "{number} has become {}", out[0]);
+        }
     }
 }
