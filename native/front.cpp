@@ -25,7 +25,7 @@ extern "C" void ggml_cpu_unary(const ggml_compute_params * params, ggml_tensor *
 //
 // * many rows (the encoder). ggml has no kernel for tiles that whisper's sizes fit, and in registers it multiplies what
 //   it is given: single precision, or eight bits at a time by their scales.
-// * few rows (the decoder: one token, or one for each hypothesis), bound by reading the weights.
+// * few rows with weights in half precision (the decoder's attention: one token, or one for each hypothesis).
 static bool multiply(Share share, int64_t m, int64_t n, int64_t k, const void * A, int64_t lda, const void * B, int64_t ldb,
                      float * C, int64_t ldc, int Atype, int Btype) {
     const bool in_blocks = Atype == GGML_TYPE_Q8_0;
@@ -38,10 +38,6 @@ static bool multiply(Share share, int64_t m, int64_t n, int64_t k, const void * 
             return false;
         }
         kernels().multiply_many(share, weights, m, rows, n, C, ldc);
-        return true;
-    }
-    if (in_blocks && Btype == GGML_TYPE_Q8_0 && k % Kernels::BLOCKS_AT_A_TIME == 0 && kernels().multiply_few) {
-        kernels().multiply_few(share, A, lda, m, k, B, ldb, n, C, ldc);
         return true;
     }
     const bool are_rows_plain = Btype == GGML_TYPE_F32 || Btype == GGML_TYPE_F16;

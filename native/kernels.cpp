@@ -12,10 +12,11 @@ static Kernels available() {
                                __builtin_cpu_supports("avx512dq") && __builtin_cpu_supports("avx512vl") &&
                                __builtin_cpu_supports("avx512vnni") && __builtin_cpu_supports("fma");
     if (has_eight_bit) {
-        all.multiply_few = sprachpost::multiply_few;
         all.multiply_few_halves = sprachpost::multiply_few_halves;
         all.soft_max_row = sprachpost::soft_max_row;
         all.gelu_row = sprachpost::gelu_row;
+        all.interleave = sprachpost::interleave;
+        all.products = sprachpost::products;
         all.split = sprachpost::split;
         all.scores = sprachpost::scores;
         all.rows = sprachpost::rows;

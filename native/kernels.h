@@ -15,7 +15,10 @@ struct Matrix {
     const void * data;
     int64_t stride; // from row to row, in elements, or in blocks where values come in blocks
     int64_t columns;
-    int type;
+    int type; // of ggml's, or INTERLEAVED
+
+    // As `Kernels::interleave` leaves eight-bit weights; the stride is what it was before.
+    static constexpr int INTERLEAVED = GGML_TYPE_COUNT;
 
     bool is_readable() const {
         return type == GGML_TYPE_F32 || type == GGML_TYPE_F16 || type == GGML_TYPE_BF16 || type == GGML_TYPE_Q8_0;
@@ -35,11 +38,6 @@ struct Kernels {
                           int64_t ldc);
     static constexpr int64_t MANY_ROWS_MIN = 16, WEIGHTS_MIN = 32;
 
-    // Products of a few rows with eight-bit weights, both in blocks, of which a row has a multiple of BLOCKS_AT_A_TIME.
-    void (*multiply_few)(Share share, const void * weights, int64_t lda, int64_t m, int64_t blocks, const void * rows,
-                         int64_t ldb, int64_t n, float * C, int64_t ldc);
-    static constexpr int64_t BLOCKS_AT_A_TIME = 16;
-
     // Products of a few rows with weights in half precision; the rows are in single or in half precision, too.
     void (*multiply_few_halves)(Share share, const uint16_t * weights, int64_t lda, int64_t m, const Matrix & rows,
                                 int64_t n, float * C, int64_t ldc);
@@ -54,8 +52,14 @@ struct Kernels {
     void (*attend)(ggml_tensor * result, int thread, int threads, void * scale_bits);
     static constexpr int64_t HEAD = 64;
 
-    // Rewrites a matrix of eight-bit weights where it is, in halves; a row is a multiple of BLOCKS_AT_A_TIME blocks.
-    // Only the following two can read it then.
+    // Rewrites a matrix of eight-bit weights where it is, for products with a few rows; a row is a multiple of
+    // BLOCKS_AT_A_TIME blocks. Only `multiply_many` and the following can read it then.
+    void (*interleave)(ggml_tensor * weights);
+    static constexpr int64_t BLOCKS_AT_A_TIME = 16;
+    // An operator of ggml: its products with the rows of the second operand, in single precision.
+    void (*products)(ggml_tensor * products, int thread, int threads, void * unused);
+
+    // The same for the matrix of all tokens, in halves. Only the following two can read it then.
     void (*split)(ggml_tensor * matrix);
     // Operators of ggml, on such a matrix. Its products with the rows of the second operand, in single precision; in the
     // place of user data is the number of the first row of the matrix that is always taken as a whole.
@@ -69,13 +73,13 @@ const Kernels & kernels();
 // What the table is filled with. Each file of kernels/ says above its first function what it needs.
 void multiply_many(Share share, const Matrix & weights, int64_t m, const Matrix & rows, int64_t n, float * C,
                    int64_t ldc);
-void multiply_few(Share share, const void * weights, int64_t lda, int64_t m, int64_t blocks, const void * rows, int64_t ldb,
-                  int64_t n, float * C, int64_t ldc);
 void multiply_few_halves(Share share, const uint16_t * weights, int64_t lda, int64_t m, const Matrix & rows, int64_t n,
                          float * C, int64_t ldc);
 void soft_max_row(const float * values, const float * mask, float scale, int64_t count, float * result);
 void gelu_row(const float * values, int64_t count, float * result);
 void attend(ggml_tensor * result, int thread, int threads, void * scale_bits);
+void interleave(ggml_tensor * weights);
+void products(ggml_tensor * products, int thread, int threads, void * unused);
 void split(ggml_tensor * matrix);
 void scores(ggml_tensor * scores, int thread, int threads, void * first_exact);
 void rows(ggml_tensor * rows, int thread, int threads, void * unused);

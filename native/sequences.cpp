@@ -12,7 +12,7 @@
 using sprachpost::Kernels, sprachpost::kernels;
 
 // What whisper.cpp calls instead of ggml: attention of the encoder, which is a product of values with a softmax of
-// products, is one operator; of a matrix that `sprachpost_prepare` has split, neither products nor rows are ggml's.
+// products, is one operator; of a matrix that `sprachpost_prepare` has laid out anew, neither products nor rows are ggml's.
 
 static bool has_plain_heads(const ggml_tensor * tensor) {
     return tensor->type == GGML_TYPE_F32 && tensor->ne[0] == Kernels::HEAD && tensor->nb[0] == sizeof(float) &&
@@ -26,10 +26,11 @@ static bool can_attend(const ggml_tensor * keys, const ggml_tensor * queries, co
            values->ne[0] == keys->ne[1] && keys->ne[2] == queries->ne[2] && keys->ne[2] == values->ne[2];
 }
 
-// A matrix as `Kernels::split` wants it.
-static bool can_split(const ggml_tensor * matrix) {
-    return kernels().split && matrix->type == GGML_TYPE_Q8_0 && ggml_is_contiguous(matrix) && matrix->ne[2] == 1 &&
-           matrix->ne[3] == 1 && matrix->ne[0] % (ggml_blck_size(matrix->type) * Kernels::BLOCKS_AT_A_TIME) == 0;
+// A matrix as `Kernels::interleave` and `Kernels::split` want it. `extra` says later what was done with it.
+static bool can_be_laid_out(const ggml_tensor * matrix) {
+    return kernels().products && matrix->type == GGML_TYPE_Q8_0 && ggml_is_contiguous(matrix) && matrix->ne[2] == 1 &&
+           matrix->ne[3] == 1 && matrix->ne[0] % (ggml_blck_size(matrix->type) * Kernels::BLOCKS_AT_A_TIME) == 0 &&
+           !matrix->extra && ggml_backend_buffer_is_host(matrix->buffer);
 }
 
 static ggml_tensor * attention(ggml_context * ctx, ggml_tensor * values, ggml_tensor * shares) {
@@ -52,15 +53,19 @@ static ggml_tensor * attention(ggml_context * ctx, ggml_tensor * values, ggml_te
                           kernels().attend, GGML_N_TASKS_MAX, scale);
 }
 
+// The `extra` of what was interleaved; that of the matrix of all tokens, which was split, is the number of one of them.
+static char interleaved;
+
 // Other memory than the processor's has uses of its own for `extra`.
-static bool is_split(const ggml_tensor * weights) {
+static bool is_laid_out(const ggml_tensor * weights) {
     return weights->extra && weights->buffer && ggml_backend_buffer_is_host(weights->buffer);
 }
 
 static ggml_tensor * product(ggml_context * ctx, ggml_tensor * weights, ggml_tensor * rows) {
-    if (is_split(weights)) {
+    if (is_laid_out(weights)) {
         ggml_tensor * both[] = { weights, rows };
-        return ggml_custom_4d(ctx, GGML_TYPE_F32, weights->ne[1], rows->ne[1], 1, 1, both, 2, kernels().scores,
+        const ggml_custom_op_t operation = weights->extra == &interleaved ? kernels().products : kernels().scores;
+        return ggml_custom_4d(ctx, GGML_TYPE_F32, weights->ne[1], rows->ne[1], 1, 1, both, 2, operation,
                               GGML_N_TASKS_MAX, weights->extra);
     }
     ggml_tensor * at_once = attention(ctx, weights, rows);
@@ -68,7 +73,7 @@ static ggml_tensor * product(ggml_context * ctx, ggml_tensor * weights, ggml_ten
 }
 
 static ggml_tensor * rows_of(ggml_context * ctx, ggml_tensor * weights, ggml_tensor * numbers) {
-    if (!is_split(weights)) {
+    if (!is_laid_out(weights)) {
         return ggml_get_rows(ctx, weights, numbers);
     }
     ggml_tensor * both[] = { weights, numbers };
@@ -96,9 +101,19 @@ void sprachpost_attention(whisper_state * state, float * weights);
 // To be called before anything is decoded: lays out weights as this machine reads them fastest.
 void sprachpost_prepare(whisper_context * ctx) {
     ggml_tensor * vocabulary = ctx->model.d_te;
-    if (!vocabulary->extra && ggml_backend_buffer_is_host(vocabulary->buffer) && can_split(vocabulary)) {
+    if (can_be_laid_out(vocabulary)) {
         kernels().split(vocabulary);
         vocabulary->extra = (void *) (intptr_t) ctx->vocab.token_eot;
+    }
+    for (const whisper_layer_decoder & layer : ctx->model.layers_decoder) {
+        // Keys and values of the audio are products with many rows, of the encoder.
+        for (ggml_tensor * weights : { layer.attn_q_w, layer.attn_k_w, layer.attn_v_w, layer.attn_ln_1_w,
+                                       layer.cross_attn_q_w, layer.cross_attn_ln_1_w, layer.mlp_0_w, layer.mlp_1_w }) {
+            if (can_be_laid_out(weights)) {
+                kernels().interleave(weights);
+                weights->extra = &interleaved;
+            }
+        }
     }
 }
 

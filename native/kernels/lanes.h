@@ -1,4 +1,4 @@
-// Registers of 512 bits in memory, and rows of eight-bit values, laid out for products with weights that have no sign.
+// Registers of 512 bits in memory, and how their lanes are added up.
 //
 // All of it is in an unnamed namespace, and none of it is std::vector: of a template the linker keeps one copy for the
 // whole program, and that might be the one that only the newest processors can run.
@@ -94,43 +94,6 @@ __m512 add_up(const __m512 (&sums)[COUNT]) {
     };
     return halved(halved(fours[0], fours[1]), halved(fours[2], fours[3]));
 }
-
-// Two blocks of 32 values fill a register. The instruction for products wants one side without a sign: an offset is
-// added to the weights, and subtracted again as so many times the sum of the row's values, which is known beforehand.
-struct EightBitRows {
-    Buffer<Lanes> values;
-    // For each block.
-    Buffer<float> scales;
-    // How many registers there are.
-    size_t registers = 0;
-
-    // `blocks` is even.
-    void take(const block_q8_0 * rows, int64_t stride, int64_t count, int64_t blocks) {
-        registers = count * blocks / 2;
-        Lanes * to = values.at_least(registers);
-        float * scale = scales.at_least(count * blocks);
-        for (int64_t r = 0; r < count; r++) {
-            for (int64_t b = 0; b < blocks; b += 2, to++, scale += 2) {
-                const block_q8_0 * two = rows + r * stride + b;
-                const __m512i both = _mm512_inserti64x4(
-                    _mm512_castsi256_si512(_mm256_loadu_si256((const __m256i *) two[0].qs)),
-                    _mm256_loadu_si256((const __m256i *) two[1].qs), 1);
-                _mm512_store_si512(to, both);
-                scale[0] = _cvtsh_ss(two[0].d);
-                scale[1] = _cvtsh_ss(two[1].d);
-            }
-        }
-    }
-
-    // For each four values, minus `offset` times their sum. `offset` is at most 255.
-    void correct_for(int offset, Buffer<Lanes> & corrections) const {
-        Lanes * to = corrections.at_least(registers);
-        for (size_t i = 0; i < registers; i++) {
-            const __m512i sum = _mm512_dpbusd_epi32(_mm512_setzero_si512(), _mm512_set1_epi8((char) offset), values[i]);
-            _mm512_store_si512(to + i, _mm512_sub_epi32(_mm512_setzero_si512(), sum));
-        }
-    }
-};
 
 } // namespace
 } // namespace sprachpost

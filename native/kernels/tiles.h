@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <cstring>
 
-#include "lanes.h"
+#include "interleaved.h"
 
 #if defined(__AMX_TILE__) && defined(__AMX_BF16__) && defined(__linux__)
 #define SPRACHPOST_TILES
@@ -32,6 +32,17 @@ inline __m512i rounded(__m512 low, __m512 high) {
     return (__m512i) _mm512_cvtne2ps_pbh(high, low);
 }
 
+// A block's values, as `widen` reads them, minus an offset.
+template <typename Widen>
+__m512i scaled(const block_q8_0 & block, __m512i offset, Widen widen) {
+    const __m512 scale = _mm512_set1_ps(_cvtsh_ss(block.d));
+    const auto part = [&](const int8_t * values) {
+        const __m512i wide = _mm512_sub_epi32(widen(_mm_loadu_si128((const __m128i *) values)), offset);
+        return _mm512_mul_ps(_mm512_cvtepi32_ps(wide), scale);
+    };
+    return rounded(part(block.qs), part(block.qs + 16));
+}
+
 // 32 values of a row as bfloat16, zeros behind its end.
 inline __m512i read(const Matrix & matrix, int64_t row, int64_t column) {
     const int64_t left = matrix.columns - column;
@@ -49,15 +60,19 @@ inline __m512i read(const Matrix & matrix, int64_t row, int64_t column) {
         }
         case GGML_TYPE_BF16:
             return _mm512_maskz_loadu_epi16(mask, (const uint16_t *) matrix.data + row * matrix.stride + column);
-        default: { // GGML_TYPE_Q8_0
-            const block_q8_0 & block = ((const block_q8_0 *) matrix.data)[row * matrix.stride + column / QK8_0];
-            const __m512 scale = _mm512_set1_ps(_cvtsh_ss(block.d));
-            const auto part = [&](const int8_t * values) {
-                const __m512i wide = _mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *) values));
-                return _mm512_mul_ps(_mm512_cvtepi32_ps(wide), scale);
-            };
-            return rounded(part(block.qs), part(block.qs + 16));
+        case Matrix::INTERLEAVED: {
+            const int64_t number = row * matrix.stride + column / QK8_0, lane = number % GROUP_BLOCKS;
+            const char * group = (const char *) matrix.data + (number - lane) * sizeof(block_q8_0);
+            block_q8_0 block;
+            std::memcpy(&block.d, group + lane * sizeof(ggml_half), sizeof(ggml_half));
+            for (int64_t part = 0; part < GROUP_REGISTERS; part++) {
+                std::memcpy(block.qs + 4 * part, group + GROUP_SCALE_BYTES + part * sizeof(Lanes) + 4 * lane, 4);
+            }
+            return scaled(block, _mm512_set1_epi32(WEIGHT_OFFSET), [](__m128i values) { return _mm512_cvtepu8_epi32(values); });
         }
+        default: // GGML_TYPE_Q8_0
+            return scaled(((const block_q8_0 *) matrix.data)[row * matrix.stride + column / QK8_0], _mm512_setzero_si512(),
+                          [](__m128i values) { return _mm512_cvtepi8_epi32(values); });
     }
 }
 

@@ -6,7 +6,6 @@
 // that come near the highest score, and for those that are no text (languages, times), whose sum counts.
 //
 // What comes near has the score that whole weights give; what does not, one as good as with weights of four bits.
-
 //
 // Needs AVX-512 with VNNI.
 
@@ -15,7 +14,7 @@
 #include <cstring>
 
 #include "ggml-cpu-impl.h"
-#include "lanes.h"
+#include "interleaved.h"
 #include "quants.h"
 
 namespace sprachpost {
@@ -24,15 +23,14 @@ namespace {
 // Scores that are lower than the highest by more than this are left as they are: a thousandth of its probability at
 // most, and many times what four bits are wrong by (0.5 to 0.9 in the mean, 3 at most).
 constexpr float NEAR = 8.0f;
-// Blocks whose scales fill a register; a row has a multiple of them.
-constexpr int64_t BLOCKS_AT_A_TIME = Kernels::BLOCKS_AT_A_TIME;
-// Four blocks of half bytes fill a register.
-constexpr int64_t BLOCKS_A_REGISTER = 4;
-constexpr int64_t LANES = 16;
+// Rows of the matrix that share the work of adding up lanes.
+constexpr int64_t AT_A_TIME = 16;
 // Hypotheses of one step.
 constexpr int64_t ROWS_MAX = 6;
-// Weights are asked for this far ahead: the processor's own guess ends with every page.
+// Weights are asked for this far ahead: the processor's own guess ends with every page. Lower halves lie here and there,
+// and are asked for so many rows ahead.
 constexpr int64_t PREFETCH_BYTES = 4096;
+constexpr int64_t PREFETCH_NEAR = 8;
 
 // Where the halves of a matrix lie. The scales are with the upper ones.
 struct Split {
@@ -57,14 +55,16 @@ struct Split {
         return data + rows * upper_stride() + row * blocks * HALF_BYTES;
     }
 
-    // Of a value in a row: which half byte of either half it is. Registers hold 64 values in their lower half bytes, and
-    // the next 64 in their upper ones.
+    // Of a value in a row: which half byte of either half it is. The blocks lie side by side; registers hold one after
+    // the other of theirs in their lower half bytes, and the next in their upper ones.
     static int64_t byte(int64_t value) {
-        return value / 128 * 64 + value % 64;
+        const int64_t block = value / QK8_0, place = value % QK8_0;
+        return block / GROUP_BLOCKS * GROUP_BLOCKS * HALF_BYTES + place / 8 * sizeof(Lanes) + block % GROUP_BLOCKS * 4 +
+               place % 4;
     }
 
     static int shift(int64_t value) {
-        return value % 128 < 64 ? 0 : 4;
+        return value % 8 < 4 ? 0 : 4;
     }
 };
 
@@ -72,49 +72,37 @@ Split split_of(const ggml_tensor * matrix) {
     return { (uint8_t *) matrix->data, matrix->ne[1], matrix->ne[0] / QK8_0 };
 }
 
-// Half bytes h of one row times eight-bit values: the sum over 2h minus the offset that the values are corrected for,
-// for ROWS rows of values, times `factor`.
+// Half bytes h of one row times eight-bit values: by lanes, the sum over 2h minus the offset that the values are corrected
+// for, for ROWS rows of values. As many bytes from `next` on will be wanted soon.
 template <int ROWS>
-void multiply_halves(const uint8_t * halves, const uint8_t * scales, int64_t blocks, const EightBitRows & values,
-                     const Buffer<Lanes> & corrections, float factor, float * sums) {
+void multiply_halves(const uint8_t * halves, const uint8_t * scales, const uint8_t * next, int64_t blocks,
+                     const EightBitRows & values, const Buffer<Lanes> & corrections, __m512 (&totals)[ROWS]) {
     const __m512i mask = _mm512_set1_epi8(0x1e);
-    const __m512i second = _mm512_set_epi32(1, 1, 1, 1, 1, 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0);
-    __m512 totals[ROWS];
-    for (int r = 0; r < ROWS; r++) {
-        totals[r] = _mm512_setzero_ps();
-    }
-    for (int64_t b = 0; b < blocks; b += BLOCKS_AT_A_TIME) {
-        const __m256i words = _mm256_loadu_si256((const __m256i *) (scales + b * Split::SCALE_BYTES));
-        const __m512 weight_scales = _mm512_cvtph_ps(words);
-        __m512 both[ROWS];
+    const int64_t groups = blocks / GROUP_BLOCKS;
+    for (int64_t group = 0; group < groups; group++, scales += GROUP_SCALE_BYTES) {
+        __m512i products[ROWS];
         for (int r = 0; r < ROWS; r++) {
-            both[r] = _mm512_mul_ps(weight_scales, _mm512_loadu_ps(&values.scales[r * blocks + b]));
+            products[r] = corrections[r * groups + group];
         }
-        for (int64_t part = 0; part < BLOCKS_AT_A_TIME; part += BLOCKS_A_REGISTER) {
-            const uint8_t * at = halves + (b + part) * Split::HALF_BYTES;
-            _mm_prefetch((const char *) at + PREFETCH_BYTES, _MM_HINT_T1);
-            const __m512i packed = _mm512_loadu_si512(at);
-            const __m512i doubled[2] = { _mm512_and_si512(_mm512_slli_epi16(packed, 1), mask),
-                                         _mm512_and_si512(_mm512_srli_epi16(packed, 3), mask) };
-            for (int half = 0; half < 2; half++) {
-                const __m512i which = _mm512_add_epi32(second, _mm512_set1_epi32(part + 2 * half));
-                for (int r = 0; r < ROWS; r++) {
-                    const int64_t register_of = (r * blocks + b + part) / 2 + half;
-                    const __m512i product =
-                        _mm512_dpbusd_epi32(corrections[register_of], doubled[half], values.values[register_of]);
-                    totals[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(product),
-                                                _mm512_permutexvar_ps(which, both[r]), totals[r]);
-                }
+        for (int64_t part = 0; part < GROUP_REGISTERS; part += 2, halves += sizeof(Lanes), next += sizeof(Lanes)) {
+            _mm_prefetch((const char *) next, _MM_HINT_T1);
+            const __m512i packed = _mm512_loadu_si512(halves);
+            const __m512i low = _mm512_and_si512(_mm512_slli_epi16(packed, 1), mask);
+            const __m512i high = _mm512_and_si512(_mm512_srli_epi16(packed, 3), mask);
+            for (int r = 0; r < ROWS; r++) {
+                const int64_t at = (r * groups + group) * GROUP_REGISTERS + part;
+                products[r] = _mm512_dpbusd_epi32(products[r], low, values.values[at]);
+                products[r] = _mm512_dpbusd_epi32(products[r], high, values.values[at + 1]);
             }
         }
+        const __m512 weight_scales = _mm512_cvtph_ps(_mm256_loadu_si256((const __m256i *) scales));
+        for (int r = 0; r < ROWS; r++) {
+            const __m512 both =
+                _mm512_mul_ps(weight_scales, _mm512_load_ps(&values.scales[r * blocks + group * GROUP_BLOCKS]));
+            totals[r] = _mm512_fmadd_ps(_mm512_cvtepi32_ps(products[r]), both, totals[r]);
+        }
     }
-    _mm512_mask_storeu_ps(sums, (1u << ROWS) - 1, _mm512_mul_ps(add_up(totals), _mm512_set1_ps(factor)));
 }
-
-using MultiplyHalves = void (*)(const uint8_t *, const uint8_t *, int64_t, const EightBitRows &,
-                                const Buffer<Lanes> &, float, float *);
-constexpr MultiplyHalves MULTIPLY_HALVES[ROWS_MAX] = { multiply_halves<1>, multiply_halves<2>, multiply_halves<3>,
-                                                       multiply_halves<4>, multiply_halves<5>, multiply_halves<6> };
 
 // A weight is 16 u + l - 128, of half bytes u and l. With 8 for l, which is its middle, that is 8 (2u - 15); what is
 // missing then is (2l - 16) / 2.
@@ -123,40 +111,77 @@ constexpr float UPPER_FACTOR = 8.0f, LOWER_FACTOR = 0.5f;
 
 // Which of 16 rows from `group` on are always taken as a whole.
 __mmask16 exact_lanes(int64_t group, int64_t first_exact) {
-    const int64_t before = std::clamp(first_exact - group, int64_t(0), LANES);
+    const int64_t before = std::clamp(first_exact - group, int64_t(0), AT_A_TIME);
     return (__mmask16) (0xffffu << before);
 }
 
-// Scores of the tokens from `first` to `end`, for `count` rows of values.
-void score(const Split & split, int64_t first, int64_t end, int64_t first_exact, const EightBitRows & values,
-           const Buffer<Lanes> & upper, const Buffer<Lanes> & lower, int64_t count, float * scores) {
-    float highest[ROWS_MAX];
-    std::fill_n(highest, ROWS_MAX, -INFINITY);
-    for (int64_t i = first; i < end; i++) {
-        float sums[ROWS_MAX];
-        MULTIPLY_HALVES[count - 1](split.upper(i), split.scales(i), split.blocks, values, upper, UPPER_FACTOR, sums);
-        for (int64_t r = 0; r < count; r++) {
-            scores[r * split.rows + i] = sums[r];
-            highest[r] = std::max(highest[r], sums[r]);
-        }
-    }
-    for (int64_t group = first; group < end; group += LANES) {
-        __mmask16 near = exact_lanes(group, first_exact);
-        const __mmask16 lanes = end - group >= LANES ? 0xffff : (1u << (end - group)) - 1;
-        for (int64_t r = 0; r < count; r++) {
-            const __m512 rough = _mm512_maskz_loadu_ps(lanes, scores + r * split.rows + group);
-            near |= _mm512_cmp_ps_mask(rough, _mm512_set1_ps(highest[r] - NEAR), _CMP_GT_OQ);
-        }
-        for (uint32_t left = near & lanes; left != 0; left &= left - 1) {
-            const int64_t i = group + __builtin_ctz(left);
-            float sums[ROWS_MAX];
-            MULTIPLY_HALVES[count - 1](split.lower(i), split.scales(i), split.blocks, values, lower, LOWER_FACTOR, sums);
-            for (int64_t r = 0; r < count; r++) {
-                scores[r * split.rows + i] += sums[r];
+// Scores of the tokens from `first` to `end` by the upper halves, for ROWS rows of values, and the highest of each.
+template <int ROWS>
+void score_roughly(const Split & split, int64_t first, int64_t end, const EightBitRows & values,
+                   const Buffer<Lanes> & upper, float * scores, float (&highest)[ROWS]) {
+    std::fill_n(highest, ROWS, -INFINITY);
+    for (int64_t group = first; group < end; group += AT_A_TIME) {
+        const int64_t here = std::min(AT_A_TIME, end - group);
+        __m512 sums[ROWS][AT_A_TIME] = {};
+        for (int64_t i = 0; i < here; i++) {
+            const uint8_t * scales = split.scales(group + i), * halves = split.upper(group + i);
+            _mm_prefetch((const char *) scales + PREFETCH_BYTES, _MM_HINT_T1);
+            __m512 totals[ROWS] = {};
+            multiply_halves(halves, scales, halves + PREFETCH_BYTES, split.blocks, values, upper, totals);
+            for (int r = 0; r < ROWS; r++) {
+                sums[r][i] = totals[r];
             }
+        }
+        const __mmask16 lanes = (__mmask16) ((1u << here) - 1);
+        for (int r = 0; r < ROWS; r++) {
+            const __m512 rough = _mm512_mul_ps(add_up(sums[r]), _mm512_set1_ps(UPPER_FACTOR));
+            _mm512_mask_storeu_ps(scores + r * split.rows + group, lanes, rough);
+            highest[r] = std::max(highest[r], _mm512_mask_reduce_max_ps(lanes, rough));
         }
     }
 }
+
+// Lists the tokens of which the lower halves count, too; returns the list's end.
+template <int ROWS>
+int32_t * list_near(const Split & split, int64_t first, int64_t end, int64_t first_exact, const float * scores,
+                    const float (&highest)[ROWS], int32_t * near) {
+    for (int64_t group = first; group < end; group += AT_A_TIME) {
+        __mmask16 taken = exact_lanes(group, first_exact);
+        const __mmask16 lanes = end - group >= AT_A_TIME ? 0xffff : (1u << (end - group)) - 1;
+        for (int r = 0; r < ROWS; r++) {
+            const __m512 rough = _mm512_maskz_loadu_ps(lanes, scores + r * split.rows + group);
+            taken |= _mm512_cmp_ps_mask(rough, _mm512_set1_ps(highest[r] - NEAR), _CMP_GT_OQ);
+        }
+        for (uint32_t left = taken & lanes; left != 0; left &= left - 1) {
+            *near++ = (int32_t) group + __builtin_ctz(left);
+        }
+    }
+    return near;
+}
+
+// Scores of the tokens from `first` to `end`, for ROWS rows of values.
+template <int ROWS>
+void score(const Split & split, int64_t first, int64_t end, int64_t first_exact, const EightBitRows & values,
+           const Buffer<Lanes> & upper, const Buffer<Lanes> & lower, float * scores) {
+    static thread_local Buffer<int32_t> memory;
+    float highest[ROWS];
+    score_roughly(split, first, end, values, upper, scores, highest);
+    int32_t * near = memory.at_least(end - first);
+    const int32_t * near_end = list_near(split, first, end, first_exact, scores, highest, near);
+    for (; near < near_end; near++) {
+        const int32_t next = near_end - near > PREFETCH_NEAR ? near[PREFETCH_NEAR] : *near;
+        _mm_prefetch((const char *) split.scales(next), _MM_HINT_T1);
+        __m512 totals[ROWS] = {};
+        multiply_halves(split.lower(*near), split.scales(*near), split.lower(next), split.blocks, values, lower, totals);
+        for (int r = 0; r < ROWS; r++) {
+            scores[r * split.rows + *near] += LOWER_FACTOR * _mm512_reduce_add_ps(totals[r]);
+        }
+    }
+}
+
+using Score = void (*)(const Split &, int64_t, int64_t, int64_t, const EightBitRows &, const Buffer<Lanes> &,
+                       const Buffer<Lanes> &, float *);
+constexpr Score SCORE[ROWS_MAX] = { score<1>, score<2>, score<3>, score<4>, score<5>, score<6> };
 
 } // namespace
 
@@ -194,11 +219,11 @@ void scores(ggml_tensor * scores, int thread, int threads, void * first_exact) {
             const float * row = (const float *) ((const char *) rows->data + (j + r) * rows->nb[1]);
             quantize_row_q8_0(row, blocks + r * split.blocks, split.blocks * QK8_0);
         }
-        values.take(blocks, split.blocks, count, split.blocks);
+        values.take(blocks, count, split.blocks);
         values.correct_for(UPPER_OFFSET, upper);
         values.correct_for(LOWER_OFFSET, lower);
-        score(split, first, end, (int64_t) (intptr_t) first_exact, values, upper, lower, count,
-              (float *) scores->data + j * split.rows);
+        SCORE[count - 1](split, first, end, (int64_t) (intptr_t) first_exact, values, upper, lower,
+                         (float *) scores->data + j * split.rows);
     }
 }
 

@@ -338,16 +338,36 @@ mod tests {
         }
     }
 
+    /// Products come out the same but for their last bits, and one of those may change a number of eight bits that the next
+    /// layer reads: what several tokens at once may differ by. Scores by halves alone differ by 2 and more.
+    const LAST_BITS: f32 = 0.5;
+
+    #[test]
+    fn weights_laid_out_anew_give_the_same_scores_for_many_tokens_at_once() {
+        // So many that the decoder's products are those of many rows.
+        let score = |prepared: bool| {
+            let context = context(false);
+            let mut engine = engine(&context, prepared);
+            let mut tokens = vec![context.token_sot(), context.token_sot() + 3, context.token_transcribe()];
+            tokens.extend(400..420);
+            engine.encode(300).unwrap();
+            engine.decode(&tokens, 0).unwrap();
+            engine.last_scores().unwrap().to_vec()
+        };
+        assert!(difference(&score(true), &score(false), 4.0) < LAST_BITS);
+    }
+
     #[test]
     fn scores_in_halves_are_exact_where_they_count() {
         let (split, whole) = (context(false), context(false));
         let (mut engine, mut reference) = (engine(&split, true), engine(&whole, false));
         let rows = scores(&mut engine, &split, 300);
         let times = usize::try_from(split.token_beg()).unwrap();
-        for (row, expected) in rows.iter().zip(&scores(&mut reference, &whole, 300)) {
-            assert!(difference(row, expected, 4.0) < 1e-3);
+        let tolerances = [1e-3, LAST_BITS, LAST_BITS, LAST_BITS];
+        for ((row, expected), tolerance) in rows.iter().zip(&scores(&mut reference, &whole, 300)).zip(tolerances) {
+            assert!(difference(row, expected, 4.0) < tolerance);
             assert!(difference(row, expected, f32::INFINITY) < 4.0);
-            assert!(difference(&row[times..], &expected[times..], f32::INFINITY) < 1e-3);
+            assert!(difference(&row[times..], &expected[times..], f32::INFINITY) < tolerance);
         }
     }
 }

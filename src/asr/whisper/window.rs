@@ -9,7 +9,9 @@ use crate::audio::SAMPLE_RATE_HZ;
 pub const POSITIONS_MAX: usize = 1500;
 /// Encoder positions a second of audio.
 const POSITIONS_PER_S: f64 = 50.0;
-/// Positions beyond the end of the audio; fewer make whisper repeat sentences.
+/// Positions beyond the end of the audio; fewer make whisper repeat sentences. More are not worth their price: with 128,
+/// 256, 512 and the whole window instead of 64, `fast` took 1.1, 1.2, 1.5 and 2.1 times the processor time for 73 clips, and
+/// got 21.8, 21.8, 21.1 and 22.0 % of the words wrong instead of 22.0; `balanced` 20.4 to 20.7 %.
 const MARGIN_POSITIONS: usize = 64;
 const POSITIONS_MIN: usize = 256;
 /// whisper.cpp ignores input under 100 ms and is unreliable under a second: shorter notes are padded with silence.
