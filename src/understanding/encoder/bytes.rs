@@ -2,8 +2,9 @@
 //! many at a time as those of single precision. Of each block of a row the largest number becomes 127; what that takes
 //! away is little beside what four bits a weight have taken.
 //!
-//! No instruction here is newer than AVX2 or AVX-512 BW. A sum of 16 bits has room for eight pairs of products of a weight
-//! from 0 to 15 and a number from -127 to 127, which is what a block adds to it.
+//! With AVX-512 VNNI four products become one sum of 32 bits. AVX-512 BW and AVX2 have sums of 16 bits instead: there is
+//! room in one for eight pairs of products of a weight from 0 to 15 and a number from -127 to 127, which is what a block
+//! adds to it. The results are the same.
 
 use std::arch::x86_64::{__m256, __m256i, __m512, __m512i};
 
@@ -46,6 +47,10 @@ struct Block {
 
 impl Rounded {
     /// `inputs` numbers a row, a multiple of `BLOCK_WEIGHTS`.
+    pub fn vnni(simd: Vnni, numbers: &[f32], inputs: usize) -> Self {
+        Self { blocks: simd.vectorize(Round(numbers)), blocks_a_row: inputs / BLOCK_WEIGHTS }
+    }
+
     pub fn v4(simd: V4, numbers: &[f32], inputs: usize) -> Self {
         Self { blocks: simd.vectorize(Round(numbers)), blocks_a_row: inputs / BLOCK_WEIGHTS }
     }
@@ -81,35 +86,37 @@ impl NullaryFnOnce for Round<'_> {
 impl Block {
     #[inline(always)]
     fn of(numbers: &[f32; BLOCK_WEIGHTS]) -> Self {
-        // Several at a time, because the compiler may not change the order in which it compares.
-        let mut largest = [0.0_f32; WORD_WEIGHTS];
-        let (parts, _) = numbers.as_chunks::<WORD_WEIGHTS>();
-        for part in parts {
-            for (largest, number) in largest.iter_mut().zip(part) {
-                *largest = if number.abs() > *largest { number.abs() } else { *largest };
-            }
+        let mut sizes = *numbers;
+        for size in &mut sizes {
+            *size = size.abs();
         }
-        let largest = largest.into_iter().fold(0.0, f32::max);
+        let largest = folded(sizes, |a, b| if b > a { b } else { a });
         // Of nothing, and of next to nothing, nothing is left.
         let factor = Some(LARGEST / largest).filter(|factor| factor.is_finite()).unwrap_or(0.0);
-        let (mut rounded, mut sum) = ([0_i32; BLOCK_WEIGHTS], 0_i32);
-        for (to, number) in rounded.iter_mut().zip(numbers) {
+        let (mut rounded, mut bytes) = (*numbers, [0_i8; BLOCK_WEIGHTS]);
+        for (number, byte) in rounded.iter_mut().zip(&mut bytes) {
             // The bits of a number of this size end in what is nearest.
-            *to = (number * factor + SIZE).to_bits().wrapping_sub(SIZE.to_bits()).cast_signed();
-            // What is no number, as broken weights may make one, has no sum either.
-            sum = sum.wrapping_add(*to);
+            let large = *number * factor + SIZE;
+            *byte = large.to_bits() as i8;
+            *number = large - SIZE;
         }
-        let mut bytes = [0_i8; BLOCK_WEIGHTS];
-        let (words, _) = rounded.as_chunks::<WORD_WEIGHTS>();
-        let (halves, _) = bytes.as_chunks_mut::<WORD_WEIGHTS>();
-        for (word, halves) in words.iter().zip(halves) {
-            for at in 0..WORD_WEIGHTS / 2 {
-                halves[at] = word[2 * at] as i8;
-                halves[WORD_WEIGHTS / 2 + at] = word[2 * at + 1] as i8;
-            }
-        }
-        Self { words: bytemuck::cast(bytes), scale: largest / LARGEST, correction: -MIDDLE * sum as f32 }
+        let sum = folded(rounded, |a, b| a + b);
+        Self { words: bytemuck::cast(bytes), scale: largest / LARGEST, correction: -MIDDLE * sum }
     }
+}
+
+/// What all of them come to, half by half: the compiler may not change an order by itself.
+#[expect(clippy::inline_always, reason = "only what is inlined is compiled for the processor that was found")]
+#[inline(always)]
+fn folded<T: Copy>(mut all: [T; BLOCK_WEIGHTS], with: impl Fn(T, T) -> T) -> T {
+    let mut left = BLOCK_WEIGHTS / 2;
+    while left > 0 {
+        for at in 0..left {
+            all[at] = with(all[at], all[at + left]);
+        }
+        left /= 2;
+    }
+    all[0]
 }
 
 /// Adds the product of rows and weights to `out`.
@@ -128,11 +135,15 @@ impl<R: Registers> NullaryFnOnce for Multiply<'_, R> {
     fn call(self) {
         let Self { simd, linear, rows, out } = self;
         let outputs = linear.bias.len();
+        let mut factors = Vec::with_capacity(rows.blocks_a_row);
         let mut halves = Vec::with_capacity(rows.blocks_a_row * HALVES);
         let scales = linear.scales.chunks_exact(rows.blocks_a_row * linear.width);
         let words = linear.words.chunks_exact(rows.blocks_a_row * HALVES / 2 * linear.width);
         for (number, (scales, words)) in scales.zip(words).enumerate() {
-            let scales: Vec<[R::Single; REGISTERS]> = registers(bytemuck::cast_slice(scales)).collect();
+            factors.clear();
+            for pair in registers::<R::Single>(bytemuck::cast_slice(scales)) {
+                factors.push(pair);
+            }
             halves.clear();
             for [left, right] in registers::<R::Whole>(bytemuck::cast_slice(words)) {
                 let ([left, left_upper], [right, right_upper]) = (simd.halves(left), simd.halves(right));
@@ -142,11 +153,11 @@ impl<R: Registers> NullaryFnOnce for Multiply<'_, R> {
             let first = number * linear.width;
             let filled = linear.width.min(outputs - first);
             for (rows, out) in rows.blocks.chunks(ROWS * rows.blocks_a_row).zip(out.chunks_mut(ROWS * outputs)) {
-                let blocks_a_row = scales.len();
+                let blocks_a_row = factors.len();
                 let last = rows.len() / blocks_a_row - 1;
                 // Where fewer rows are left, the last is multiplied again in the place of those that are not there.
                 let row = |at: usize| &rows[at.min(last) * blocks_a_row..][..blocks_a_row];
-                let sums = multiply_block(simd, [row(0), row(1), row(2), row(3)], halves, &scales);
+                let sums = multiply_block(simd, [row(0), row(1), row(2), row(3)], halves, &factors);
                 for (out, sums) in out.chunks_exact_mut(outputs).zip(&sums) {
                     let sums: &[f32] = bytemuck::cast_slice(sums);
                     for (out, sum) in out[first..first + filled].iter_mut().zip(sums) {
@@ -209,9 +220,9 @@ pub trait Registers: Copy {
     fn splat_word(self, word: i32) -> Self::Whole;
     /// The lower half of each byte, and the upper half.
     fn halves(self, bytes: Self::Whole) -> [Self::Whole; 2];
-    /// Adds the products of bytes without a sign and with one, two by two, to sums of 16 bits.
+    /// Adds the products of bytes without a sign and with one to sums: two by two of 16 bits, or four by four of 32.
     fn add_products(self, sums: Self::Whole, weights: Self::Whole, numbers: Self::Whole) -> Self::Whole;
-    /// What sums of 16 bits come to, two by two.
+    /// What the sums of every four bytes' products come to.
     fn total(self, sums: Self::Whole) -> Self::Single;
     fn splat(self, number: f32) -> Self::Single;
     fn add(self, a: Self::Single, b: Self::Single) -> Self::Single;
@@ -224,22 +235,75 @@ pub trait Registers: Copy {
 const ONES: i32 = 0x0001_0001;
 const LOWER_HALVES: i32 = 0x0f0f_0f0f;
 
+pulp::simd_type! {
+    /// What [`V4`] has of it, and an instruction for bytes that adds up four products at once.
+    pub struct Vnni {
+        pub avx512f: "avx512f",
+        pub avx512bw: "avx512bw",
+        pub avx512vnni: "avx512vnni",
+    }
+}
+
+/// All but the multiplication of bytes, which newer processors with registers of 512 bits do in one step.
+macro_rules! registers_of_512_bits {
+    () => {
+        type Whole = __m512i;
+        type Single = __m512;
+
+        #[inline(always)]
+        fn splat_word(self, word: i32) -> __m512i {
+            self.avx512f._mm512_set1_epi32(word)
+        }
+
+        #[inline(always)]
+        fn halves(self, bytes: __m512i) -> [__m512i; 2] {
+            let lower = self.splat_word(LOWER_HALVES);
+            let shifted = self.avx512bw._mm512_srli_epi16::<4>(bytes);
+            [self.avx512f._mm512_and_si512(bytes, lower), self.avx512f._mm512_and_si512(shifted, lower)]
+        }
+
+        #[inline(always)]
+        fn splat(self, number: f32) -> __m512 {
+            self.avx512f._mm512_set1_ps(number)
+        }
+
+        #[inline(always)]
+        fn add(self, a: __m512, b: __m512) -> __m512 {
+            self.avx512f._mm512_add_ps(a, b)
+        }
+
+        #[inline(always)]
+        fn multiply(self, a: __m512, b: __m512) -> __m512 {
+            self.avx512f._mm512_mul_ps(a, b)
+        }
+
+        #[inline(always)]
+        fn multiply_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+            self.avx512f._mm512_fmadd_ps(a, b, c)
+        }
+    };
+}
+
+#[expect(clippy::inline_always, reason = "only what is inlined is compiled for the processor that was found")]
+impl Registers for Vnni {
+    registers_of_512_bits!();
+
+    #[expect(unsafe_code, reason = "pulp has the processor's feature, but not yet this instruction of it")]
+    #[inline(always)]
+    fn add_products(self, sums: __m512i, weights: __m512i, numbers: __m512i) -> __m512i {
+        // SAFETY: it needs the feature of `self.avx512vnni`, of which there is no value on a processor without it.
+        unsafe { std::arch::x86_64::_mm512_dpbusd_epi32(sums, weights, numbers) }
+    }
+
+    #[inline(always)]
+    fn total(self, sums: __m512i) -> __m512 {
+        self.avx512f._mm512_cvtepi32_ps(sums)
+    }
+}
+
 #[expect(clippy::inline_always, reason = "only what is inlined is compiled for the processor that was found")]
 impl Registers for V4 {
-    type Whole = __m512i;
-    type Single = __m512;
-
-    #[inline(always)]
-    fn splat_word(self, word: i32) -> __m512i {
-        self.avx512f._mm512_set1_epi32(word)
-    }
-
-    #[inline(always)]
-    fn halves(self, bytes: __m512i) -> [__m512i; 2] {
-        let lower = self.splat_word(LOWER_HALVES);
-        let shifted = self.avx512bw._mm512_srli_epi16::<4>(bytes);
-        [self.avx512f._mm512_and_si512(bytes, lower), self.avx512f._mm512_and_si512(shifted, lower)]
-    }
+    registers_of_512_bits!();
 
     #[inline(always)]
     fn add_products(self, sums: __m512i, weights: __m512i, numbers: __m512i) -> __m512i {
@@ -249,26 +313,6 @@ impl Registers for V4 {
     #[inline(always)]
     fn total(self, sums: __m512i) -> __m512 {
         self.avx512f._mm512_cvtepi32_ps(self.avx512bw._mm512_madd_epi16(sums, self.splat_word(ONES)))
-    }
-
-    #[inline(always)]
-    fn splat(self, number: f32) -> __m512 {
-        self.avx512f._mm512_set1_ps(number)
-    }
-
-    #[inline(always)]
-    fn add(self, a: __m512, b: __m512) -> __m512 {
-        self.avx512f._mm512_add_ps(a, b)
-    }
-
-    #[inline(always)]
-    fn multiply(self, a: __m512, b: __m512) -> __m512 {
-        self.avx512f._mm512_mul_ps(a, b)
-    }
-
-    #[inline(always)]
-    fn multiply_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
-        self.avx512f._mm512_fmadd_ps(a, b, c)
     }
 }
 

@@ -6,6 +6,7 @@
 //! * `stretches.rs` cuts what is too long for the model to be read at once.
 //! * `matrix.rs` multiplies, with the widest instructions that the processor has; `packed.rs`, by weights of four bits;
 //!   `bytes.rs` does that on x86-64.
+//! * `curves.rs` is what lies between the multiplications.
 //! * `memory.rs` keeps what it said of examples.
 //! * `transformer.rs` is the model itself, multilingual-e5-small.
 //!
@@ -14,6 +15,7 @@
 
 #[cfg(target_arch = "x86_64")]
 mod bytes;
+mod curves;
 mod file;
 pub(super) mod matrix;
 mod memory;

@@ -9,14 +9,21 @@ use pulp::x86::{V3, V4};
 use pulp::{Arch, Simd, WithSimd, bytemuck};
 
 #[cfg(target_arch = "x86_64")]
-use super::bytes::{Multiply, Rounded};
+use super::bytes::{Multiply, Rounded, Vnni};
 use super::{
     file::{BLOCK_WEIGHTS, MIDDLE, Packed},
     matrix::{REGISTERS, Rows, panel_width},
 };
 
-/// Weights of one output that lie in one word, the first in its lowest bits.
+/// Weights of one output that lie in one word: the first four in the lower halves of its bytes, the others in the upper.
 pub const WORD_WEIGHTS: usize = 8;
+
+/// Where in a word one of its weights begins.
+const fn bits_before(weight: usize) -> u32 {
+    let (byte, upper) = (weight % (WORD_WEIGHTS / 2), weight / (WORD_WEIGHTS / 2));
+    8 * byte as u32 + 4 * upper as u32
+}
+
 /// With four bits in the lowest places of this number's, it is more by what they are, exactly.
 const LARGE: f32 = 8_388_608.0;
 
@@ -38,6 +45,8 @@ pub struct Linear {
 pub enum Input<'a> {
     Single(&'a [f32]),
     #[cfg(target_arch = "x86_64")]
+    Vnni(Vnni, Rounded),
+    #[cfg(target_arch = "x86_64")]
     V4(V4, Rounded),
     #[cfg(target_arch = "x86_64")]
     V3(V3, Rounded),
@@ -48,7 +57,10 @@ impl<'a> Input<'a> {
     pub fn new(arch: Arch, rows: &'a [f32], inputs: usize) -> Self {
         match arch {
             #[cfg(target_arch = "x86_64")]
-            Arch::V4(simd) => Self::V4(simd, Rounded::v4(simd, rows, inputs)),
+            Arch::V4(simd) => match Vnni::try_new() {
+                Some(simd) => Self::Vnni(simd, Rounded::vnni(simd, rows, inputs)),
+                None => Self::V4(simd, Rounded::v4(simd, rows, inputs)),
+            },
             #[cfg(target_arch = "x86_64")]
             Arch::V3(simd) => Self::V3(simd, Rounded::v3(simd, rows, inputs)),
             _ => Self::Single(rows),
@@ -59,7 +71,7 @@ impl<'a> Input<'a> {
         match self {
             Self::Single(rows) => rows.len() / inputs,
             #[cfg(target_arch = "x86_64")]
-            Self::V4(_, rows) | Self::V3(_, rows) => rows.count(),
+            Self::Vnni(_, rows) | Self::V4(_, rows) | Self::V3(_, rows) => rows.count(),
         }
     }
 }
@@ -76,7 +88,8 @@ impl Linear {
                 let at = output / width * blocks + block;
                 scales[at * width + output % width] = scale;
                 for (word, weights) in weights.chunks_exact(WORD_WEIGHTS).enumerate() {
-                    let all = weights.iter().rev().fold(0, |all, &weight| all << 4 | u32::from(weight));
+                    let weights = weights.iter().enumerate();
+                    let all = weights.fold(0, |all, (at, &weight)| all | u32::from(weight) << bits_before(at));
                     words[(at * words_a_block + word) * width + output % width] = all;
                 }
             }
@@ -89,6 +102,8 @@ impl Linear {
         let mut out = self.bias.repeat(input.rows(self.inputs));
         match input {
             Input::Single(rows) => self.arch.dispatch(Apply { linear: self, rows, out: &mut out }),
+            #[cfg(target_arch = "x86_64")]
+            &Input::Vnni(simd, ref rows) => simd.vectorize(Multiply { simd, linear: self, rows, out: &mut out }),
             #[cfg(target_arch = "x86_64")]
             &Input::V4(simd, ref rows) => simd.vectorize(Multiply { simd, linear: self, rows, out: &mut out }),
             #[cfg(target_arch = "x86_64")]
@@ -140,7 +155,7 @@ fn unpack<S: Simd>(simd: S, scales: &[f32], words: &[u32], panel: &mut [f32]) {
         for (words, inputs) in words.iter().zip(inputs.chunks_exact_mut(WORD_WEIGHTS)) {
             for (register, &scale) in scales.iter().enumerate() {
                 for (number, input) in inputs.iter_mut().enumerate() {
-                    let shifted = simd.wrapping_dyn_shr_u32s(words[register], simd.splat_u32s(4 * number as u32));
+                    let shifted = simd.wrapping_dyn_shr_u32s(words[register], simd.splat_u32s(bits_before(number)));
                     let bits = simd.or_u32s(simd.and_u32s(shifted, low), large);
                     input[register] = simd.mul_f32s(simd.sub_f32s(simd.transmute_f32s_u32s(bits), beyond), scale);
                 }
@@ -200,6 +215,22 @@ mod tests {
             let (packed, rows, bias) = example(count, inputs, outputs);
             let linear = Linear::new(Arch::V3(simd), &packed, bias, inputs);
             check(inputs, &packed, &rows, &linear.apply_to(&rows), outputs);
+        }
+    }
+
+    #[cfg(target_arch = "x86_64")]
+    #[test]
+    fn the_newest_instruction_comes_to_the_same() {
+        let (Some(simd), Some(newest)) = (V4::try_new(), Vnni::try_new()) else {
+            eprintln!("SKIPPED: this processor has no AVX-512 VNNI");
+            return;
+        };
+        for (count, inputs, outputs) in SIZES {
+            let (packed, rows, bias) = example(count, inputs, outputs);
+            let linear = Linear::new(Arch::V4(simd), &packed, bias, inputs);
+            let without = linear.apply(&Input::V4(simd, Rounded::v4(simd, &rows, inputs)));
+            check(inputs, &packed, &rows, &without, outputs);
+            assert_eq!(without, linear.apply(&Input::Vnni(newest, Rounded::vnni(newest, &rows, inputs))));
         }
     }
 

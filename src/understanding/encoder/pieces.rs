@@ -74,19 +74,20 @@ impl Pieces {
     /// Those of them that have this character next; None if none has.
     #[must_use]
     pub fn narrowed(&self, beginning: &Beginning, next: char) -> Option<Beginning> {
-        let mut buffer = [0; 4];
-        let next = next.encode_utf8(&mut buffer).as_bytes();
-        let bytes = beginning.bytes + next.len();
-        let known = &self.sorted[beginning.range.clone()];
-        // What is shorter than that sorts before what goes on.
-        let at = |id: u32| {
-            let piece = self.piece(id);
-            &piece[beginning.bytes..piece.len().min(bytes)]
-        };
-        let start = known.partition_point(|&id| at(id) < next);
-        let count = known[start..].partition_point(|&id| at(id) == next);
-        let start = beginning.range.start + start;
-        (count > 0).then_some(Beginning { range: start..start + count, bytes })
+        let Beginning { mut range, mut bytes } = beginning.clone();
+        for byte in next.encode_utf8(&mut [0; 4]).bytes() {
+            let known = &self.sorted[range.clone()];
+            // What ends before that byte sorts before what goes on.
+            let at = |id: u32| self.piece(id).get(bytes).copied();
+            let start = known.partition_point(|&id| at(id) < Some(byte));
+            let count = known[start..].partition_point(|&id| at(id) == Some(byte));
+            if count == 0 {
+                return None;
+            }
+            range = range.start + start..range.start + start + count;
+            bytes += 1;
+        }
+        Some(Beginning { range, bytes })
     }
 
     /// The piece that ends here, and its score.

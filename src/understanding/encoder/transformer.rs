@@ -4,6 +4,7 @@
 use pulp::Arch;
 
 use super::{
+    curves,
     file::{Fault, Packed, Shape, Weights},
     matrix::Panels,
     packed::{Input, Linear},
@@ -19,7 +20,6 @@ pub struct Transformer {
     places: Vec<f32>,
     scale: Scale,
     layers: Vec<Layer>,
-    gelu: Gelu,
 }
 
 #[derive(Debug)]
@@ -51,7 +51,6 @@ impl Transformer {
             places,
             scale: Scale::new(weights, "emb.ln")?,
             layers,
-            gelu: Gelu::new(),
         })
     }
 
@@ -71,7 +70,7 @@ impl Transformer {
             self.words.unpack_row((token.id as usize).min(self.shape.vocabulary - 1), state);
             add(state, &self.places[number * width..][..width]);
         }
-        self.scale.apply(&mut states);
+        self.scale.apply(self.arch, &mut states);
         for layer in &self.layers {
             self.pass(layer, &mut states, &lengths);
         }
@@ -89,13 +88,11 @@ impl Transformer {
             start = at.end;
         }
         add(states, &layer.attended.apply_to(&attended));
-        layer.attended_scale.apply(states);
+        layer.attended_scale.apply(self.arch, states);
         let mut inner = layer.inner.apply_to(states);
-        for x in &mut inner {
-            *x = self.gelu.of(*x);
-        }
+        curves::gelu(self.arch, &mut inner);
         add(states, &layer.outer.apply_to(&inner));
-        layer.outer_scale.apply(states);
+        layer.outer_scale.apply(self.arch, states);
     }
 
     /// Every token takes of the others' values in proportion to how well its query fits their keys, head by head.
@@ -103,20 +100,20 @@ impl Transformer {
         let width = self.shape.width;
         let (count, part) = (query.len() / width, width / self.shape.heads);
         let sharpness = 1.0 / (part as f32).sqrt();
+        let mut keys = Panels::zero(self.arch, part, count);
+        let mut values = Panels::zero(self.arch, count, part);
+        let mut asked = Vec::with_capacity(count * part);
         for head in 0..self.shape.heads {
-            let of = |rows: &[f32]| -> Vec<f32> {
-                rows.chunks_exact(width).flat_map(|row| row[head * part..][..part].iter().copied()).collect()
-            };
-            let (query, key, value) = (of(query), of(key), of(value));
-            let mut keys = Panels::zero(self.arch, part, count);
-            let mut values = Panels::zero(self.arch, count, part);
-            for (token, (key, value)) in key.chunks_exact(part).zip(value.chunks_exact(part)).enumerate() {
-                keys.set_output(token, key.iter().map(|x| x * sharpness));
-                values.set_input(token, value);
+            asked.clear();
+            for token in 0..count {
+                let at = token * width + head * part..token * width + (head + 1) * part;
+                asked.extend_from_slice(&query[at.clone()]);
+                keys.set_output(token, key[at.clone()].iter().map(|x| x * sharpness));
+                values.set_input(token, &value[at]);
             }
             let mut fit = vec![0.0; count * count];
-            keys.multiply(&query, &mut fit);
-            fit.chunks_exact_mut(count).for_each(softmax);
+            keys.multiply(&asked, &mut fit);
+            curves::softmax(self.arch, &mut fit, count);
             let mut taken = vec![0.0; count * part];
             values.multiply(&fit, &mut taken);
             for (row, taken) in attended.chunks_exact_mut(width).zip(taken.chunks_exact(part)) {
@@ -162,91 +159,11 @@ impl Scale {
         Ok(Self { factors: numbers("w")?, shifts: numbers("b")?, epsilon })
     }
 
-    fn apply(&self, states: &mut [f32]) {
-        let width = self.factors.len();
-        for state in states.chunks_exact_mut(width) {
-            let mean = state.iter().sum::<f32>() / width as f32;
-            let variance = state.iter().map(|x| (x - mean) * (x - mean)).sum::<f32>() / width as f32;
-            let factor = 1.0 / (variance + self.epsilon).sqrt();
-            for ((x, scale), shift) in state.iter_mut().zip(&self.factors).zip(&self.shifts) {
-                *x = (*x - mean) * factor * scale + shift;
-            }
-        }
-    }
-}
-
-/// The model's curve between its two linear maps, x · Φ(x), as a table: it is needed a million times a note, and Φ is
-/// slow. Off by less than a hundred-thousandth.
-#[derive(Debug)]
-struct Gelu {
-    /// One value a step from `-GELU_REACH` to `GELU_REACH`, and one more.
-    table: Vec<f32>,
-}
-
-/// Further out, the curve is 0 or x.
-const GELU_REACH: f32 = 6.0;
-const GELU_STEPS_PER_UNIT: f32 = 256.0;
-
-impl Gelu {
-    fn new() -> Self {
-        let steps = (2.0 * GELU_REACH * GELU_STEPS_PER_UNIT) as usize;
-        let value = |step: usize| {
-            let x = step as f64 / f64::from(GELU_STEPS_PER_UNIT) - f64::from(GELU_REACH);
-            (x * normal_share(x)) as f32
-        };
-        Self { table: (0..=steps + 1).map(value).collect() }
-    }
-
-    fn of(&self, x: f32) -> f32 {
-        let place = (x + GELU_REACH) * GELU_STEPS_PER_UNIT;
-        if place <= 0.0 {
-            return 0.0;
-        }
-        let step = place as usize;
-        match self.table.get(step..step + 2) {
-            Some(&[left, right]) => left + (place - step as f32) * (right - left),
-            _ => x,
-        }
-    }
-}
-
-/// The share of a normal distribution below x: the series of the error function, which converges everywhere.
-fn normal_share(x: f64) -> f64 {
-    let z = x * std::f64::consts::FRAC_1_SQRT_2;
-    let (mut term, mut sum) = (z, z);
-    for n in 1..200 {
-        term *= 2.0 * z * z / f64::from(2 * n + 1);
-        sum += term;
-    }
-    0.5 + sum * (-z * z).exp() / std::f64::consts::PI.sqrt()
-}
-
-fn softmax(row: &mut [f32]) {
-    let highest = row.iter().copied().fold(f32::NEG_INFINITY, f32::max);
-    let mut sum = 0.0;
-    for x in &mut *row {
-        *x = (*x - highest).exp();
-        sum += *x;
-    }
-    for x in row {
-        *x /= sum;
+    fn apply(&self, arch: Arch, states: &mut [f32]) {
+        curves::normalise(arch, states, &self.factors, &self.shifts, self.epsilon);
     }
 }
 
 fn add(to: &mut [f32], what: &[f32]) {
     to.iter_mut().zip(what).for_each(|(to, what)| *to += what);
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn the_table_is_the_curve() {
-        let gelu = Gelu::new();
-        for (x, wanted) in [(0.0, 0.0), (1.0, 0.841_345), (-1.0, -0.158_655), (2.5, 2.484_476), (-0.3, -0.114_627)] {
-            assert!((gelu.of(x) - wanted).abs() < 1e-5, "{x}: {}", gelu.of(x));
-        }
-        assert!(gelu.of(1e9) >= 1e9 && gelu.of(-1e9).abs() < 1e-6 && gelu.of(f32::NAN).is_nan());
-    }
 }

@@ -1,0 +1,189 @@
+//! Owns what the model does to numbers between its multiplications: one by one, and row by row. All of it is written so
+//! that the compiler takes as many of them at a time as the processor can.
+
+use pulp::{Arch, Simd, WithSimd};
+
+/// So many sums at a time are independent of each other; the compiler may not change an order by itself.
+const LANES: usize = 16;
+/// Further below, e to the power of a number is next to nothing.
+const EXPONENT_MIN: f32 = -87.0;
+/// So large that neighbouring numbers are 1 apart, on either side: a sum with it ends, in its bits, in what is nearest.
+const SIZE: f32 = 12_582_912.0;
+/// Bits of a number of single precision before those of its power of 2.
+const FRACTION_BITS: u32 = 23;
+
+/// x · Φ(x), the model's curve between its two linear maps, in the place of each x.
+pub fn gelu(arch: Arch, numbers: &mut [f32]) {
+    arch.dispatch(Gelu(numbers));
+}
+
+/// Each row's shares of its whole, in proportion to e to the power of its numbers. `count` numbers a row.
+pub fn softmax(arch: Arch, rows: &mut [f32], count: usize) {
+    arch.dispatch(Softmax { rows, count });
+}
+
+/// Brings each row's numbers to mean 0 and variance 1, then to a trained scale, which has one factor and one shift for
+/// each number of a row.
+pub fn normalise(arch: Arch, rows: &mut [f32], factors: &[f32], shifts: &[f32], epsilon: f32) {
+    arch.dispatch(Normalise { rows, factors, shifts, epsilon });
+}
+
+struct Gelu<'a>(&'a mut [f32]);
+
+#[expect(clippy::inline_always, reason = "only what is inlined is compiled for the processor that was found")]
+impl WithSimd for Gelu<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for x in self.0 {
+            let size = x.abs();
+            *x = x.max(0.0) - size * beyond(size);
+        }
+    }
+}
+
+struct Softmax<'a> {
+    rows: &'a mut [f32],
+    count: usize,
+}
+
+#[expect(clippy::inline_always, reason = "only what is inlined is compiled for the processor that was found")]
+impl WithSimd for Softmax<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        for row in self.rows.chunks_exact_mut(self.count) {
+            let highest = row.iter().fold(f32::NEG_INFINITY, |highest, &x| if x > highest { x } else { highest });
+            for x in &mut *row {
+                *x = exponential(*x - highest);
+            }
+            let factor = 1.0 / sum_of(row, |x| x);
+            for x in row {
+                *x *= factor;
+            }
+        }
+    }
+}
+
+struct Normalise<'a> {
+    rows: &'a mut [f32],
+    factors: &'a [f32],
+    shifts: &'a [f32],
+    epsilon: f32,
+}
+
+#[expect(clippy::inline_always, reason = "only what is inlined is compiled for the processor that was found")]
+impl WithSimd for Normalise<'_> {
+    type Output = ();
+
+    #[inline(always)]
+    fn with_simd<S: Simd>(self, _: S) {
+        let width = self.factors.len();
+        for row in self.rows.chunks_exact_mut(width) {
+            let mean = sum_of(row, |x| x) / width as f32;
+            let variance = sum_of(row, |x| (x - mean) * (x - mean)) / width as f32;
+            let factor = 1.0 / (variance + self.epsilon).sqrt();
+            for ((x, scale), shift) in row.iter_mut().zip(self.factors).zip(self.shifts) {
+                *x = (*x - mean) * factor * scale + shift;
+            }
+        }
+    }
+}
+
+#[expect(clippy::inline_always, reason = "only what is inlined is compiled for the processor that was found")]
+#[inline(always)]
+fn sum_of(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
+    let mut sums = [0.0; LANES];
+    let (parts, rest) = row.as_chunks::<LANES>();
+    for part in parts {
+        for (sum, &x) in sums.iter_mut().zip(part) {
+            *sum += of(x);
+        }
+    }
+    sums.iter().sum::<f32>() + rest.iter().map(|&x| of(x)).sum::<f32>()
+}
+
+/// The share of a normal distribution above a number that is not negative, to within 0.000 000 1: Abramowitz and Stegun,
+/// Handbook of Mathematical Functions, 7.1.26.
+#[inline(always)]
+fn beyond(x: f32) -> f32 {
+    const FACTORS: [f32; 5] = [1.061_405_4, -1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6];
+    let z = x * std::f32::consts::FRAC_1_SQRT_2;
+    let t = 1.0 / (1.0 + 0.327_591_1 * z);
+    let mut sum = 0.0;
+    for factor in FACTORS {
+        sum = (sum + factor) * t;
+    }
+    0.5 * sum * exponential(-z * z)
+}
+
+/// e to the power of a number that is not positive, to within five digits: a power of 2, whose whole part is put where a
+/// number has it and whose rest is a series.
+#[inline(always)]
+fn exponential(x: f32) -> f32 {
+    /// The powers of ln 2, each divided by its factorial.
+    const SERIES: [f32; 7] =
+        [1.540_353e-4, 1.333_355_8e-3, 9.618_129e-3, 5.550_411e-2, 2.402_265e-1, std::f32::consts::LN_2, 1.0];
+    let x = if x > EXPONENT_MIN { x } else { EXPONENT_MIN };
+    let power = x * std::f32::consts::LOG2_E;
+    let whole = power + SIZE;
+    let rest = power - (whole - SIZE);
+    let mut sum = 0.0;
+    for term in SERIES {
+        sum = sum * rest + term;
+    }
+    f32::from_bits(sum.to_bits().wrapping_add(whole.to_bits() << FRACTION_BITS))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_curve_is_what_the_distribution_says() {
+        let known = [(0.0, 0.0), (1.0, 0.841_345), (-1.0, -0.158_655), (2.5, 2.484_476), (-0.3, -0.114_627)];
+        let mut found = known.map(|(x, _)| x);
+        gelu(Arch::new(), &mut found);
+        for ((x, wanted), found) in known.into_iter().zip(found) {
+            assert!((found - wanted).abs() < 1e-6, "{x}: {found}");
+        }
+        let mut far = [1e9, -1e9, f32::NAN];
+        gelu(Arch::new(), &mut far);
+        assert!(far[0] >= 1e9 && far[1].abs() < 1e-6 && far[2].is_nan(), "{far:?}");
+    }
+
+    #[test]
+    fn powers_are_right_to_five_digits() {
+        for step in 0..8600 {
+            let x = -0.01 * step as f32;
+            let (found, wanted) = (exponential(x), f64::from(x).exp());
+            assert!((f64::from(found) / wanted - 1.0).abs() < 1e-5, "{x}: {found} is not {wanted}");
+        }
+        assert!(exponential(-1e30) < 1e-37 && exponential(f32::NEG_INFINITY) < 1e-37);
+    }
+
+    #[test]
+    fn shares_are_one_together_and_rows_of_mean_nothing_and_variance_one() {
+        for count in [1, 7, 16, 50] {
+            let numbers: Vec<f32> = (0..3 * count).map(|at| (at * 37 % 101) as f32 / 10.0 - 5.0).collect();
+            let mut shares = numbers.clone();
+            softmax(Arch::new(), &mut shares, count);
+            for (shares, numbers) in shares.chunks(count).zip(numbers.chunks(count)) {
+                assert!((shares.iter().sum::<f32>() - 1.0).abs() < 1e-5);
+                let ratio = (numbers[count - 1] - numbers[0]).exp();
+                assert!((shares[count - 1] / shares[0] / ratio - 1.0).abs() < 1e-4);
+            }
+        }
+        for width in [7, 32, 50] {
+            let mut rows: Vec<f32> = (0..2 * width).map(|at| (at * 37 % 101) as f32 / 10.0).collect();
+            normalise(Arch::new(), &mut rows, &vec![2.0; width], &vec![3.0; width], 1e-12);
+            for row in rows.chunks(width) {
+                let mean = row.iter().sum::<f32>() / width as f32;
+                let variance = row.iter().map(|x| (x - mean).powi(2)).sum::<f32>() / width as f32;
+                assert!((mean - 3.0).abs() < 1e-4 && (variance - 4.0).abs() < 1e-3, "{mean}, {variance}");
+            }
+        }
+    }
+}
