@@ -10,6 +10,7 @@ mod import;
 mod labelled;
 mod letter_table;
 mod listen;
+mod memory;
 pub mod models;
 pub mod playbook;
 mod present;
@@ -77,6 +78,7 @@ enum Command {
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
+    memory::share_arenas();
     // clap prints help, version and usage errors itself, with exit code 2 for the latter.
     let arguments = Arguments::parse();
     match run(arguments) {
