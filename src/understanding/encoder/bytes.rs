@@ -15,6 +15,7 @@ use pulp::{
 };
 
 use super::{
+    curves::SIZE,
     file::{BLOCK_WEIGHTS, MIDDLE},
     matrix::REGISTERS,
     packed::{Linear, WORD_WEIGHTS},
@@ -25,8 +26,6 @@ const ROWS: usize = 4;
 /// A word has eight weights of one output: four in the lower halves of its bytes and four in the upper ones.
 const HALVES: usize = 2 * BLOCK_WEIGHTS / WORD_WEIGHTS;
 const LARGEST: f32 = 127.0;
-/// So large that neighbouring numbers are 1 apart, on either side.
-const SIZE: f32 = 12_582_912.0;
 
 /// Rows of numbers, rounded to eight bits block by block.
 #[derive(Debug)]

@@ -8,7 +8,7 @@ const LANES: usize = 16;
 /// Further below, e to the power of a number is next to nothing.
 const EXPONENT_MIN: f32 = -87.0;
 /// So large that neighbouring numbers are 1 apart, on either side: a sum with it ends, in its bits, in what is nearest.
-const SIZE: f32 = 12_582_912.0;
+pub const SIZE: f32 = 12_582_912.0;
 /// Bits of a number of single precision before those of its power of 2.
 const FRACTION_BITS: u32 = 23;
 
