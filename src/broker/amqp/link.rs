@@ -43,6 +43,15 @@ impl State {
     fn up(connection: &Arc<Connection>) -> Self {
         Self::Up { connection: connection.clone(), blocked: connection.status().blocked() }
     }
+
+    /// Asks the connection, too: for a moment after its end, nobody has looked at it yet.
+    fn is_up(&self) -> bool {
+        matches!(self, Self::Up { connection, .. } if connection.status().connected())
+    }
+
+    fn takes_messages(&self) -> bool {
+        self.is_up() && matches!(self, Self::Up { blocked: false, .. })
+    }
 }
 
 impl Link {
@@ -71,12 +80,12 @@ impl Link {
 
     /// The connection, waiting for it where it is being opened anew, and no longer than `limit`.
     pub(super) async fn connection(&self, limit: Duration) -> Result<Arc<Connection>, BrokerError> {
-        self.wait(limit, |state| matches!(state, State::Up { .. } | State::Closed)).await
+        self.wait(limit, |state| state.is_up() || matches!(state, State::Closed)).await
     }
 
     /// The same for publishing, waiting also while the broker takes no messages (an alarm of memory or disk).
     pub(super) async fn unblocked(&self, limit: Duration) -> Result<Arc<Connection>, BrokerError> {
-        self.wait(limit, |state| matches!(state, State::Up { blocked: false, .. } | State::Closed)).await
+        self.wait(limit, |state| state.takes_messages() || matches!(state, State::Closed)).await
     }
 
     async fn wait(&self, limit: Duration, good: impl FnMut(&State) -> bool) -> Result<Arc<Connection>, BrokerError> {
@@ -94,10 +103,7 @@ impl Link {
 
     /// Connected, and the broker takes messages.
     pub(super) fn is_ready(&self) -> bool {
-        match &*self.state.borrow() {
-            State::Up { connection, blocked } => connection.status().connected() && !blocked,
-            State::Down { .. } | State::Closed => false,
-        }
+        self.state.borrow().takes_messages()
     }
 
     /// Resolves once `connection` is not the one that is up.
