@@ -19,6 +19,8 @@ const STRETCH_MIN: usize = 10;
 pub const TIMES_PER_S: f64 = 50.0;
 /// Scores this far below the best add nothing to a sum of probabilities in single precision.
 const NEGLIGIBLE: f32 = -17.0;
+/// Tokens that are passed over together where none of them is likely enough to count.
+const BLOCK: usize = 256;
 
 /// Where the kinds of tokens lie: text first, then the end of the text, control tokens, and times to the last.
 #[derive(Debug, Clone, Copy)]
@@ -105,13 +107,17 @@ impl Rules {
         let weights = Weights::of(scores, &allowed);
         let words = if weights.a_time_is_due() { 0..0 } else { allowed.words };
         let mut best: Vec<Choice> = Vec::with_capacity(count + 1);
-        for token in words.chain(allowed.times) {
-            let score = scores.get(token).copied().unwrap_or(f32::NEG_INFINITY);
-            let last = best.get(count - 1).map_or(f32::NEG_INFINITY, |last| last.log_probability);
-            if score > last && Some(token) != allowed.no_blank {
-                let place = best.partition_point(|better| better.log_probability >= score);
-                best.insert(place, Choice { token, log_probability: score });
-                best.truncate(count);
+        let least = |best: &[Choice]| best.get(count - 1).map_or(f32::NEG_INFINITY, |last| last.log_probability);
+        for (first, highest, block) in [words, allowed.times].into_iter().flat_map(|range| blocks(scores, range)) {
+            if highest <= least(&best) {
+                continue;
+            }
+            for (token, &score) in (first..).zip(block) {
+                if score > least(&best) && Some(token) != allowed.no_blank {
+                    let place = best.partition_point(|better| better.log_probability >= score);
+                    best.insert(place, Choice { token, log_probability: score });
+                    best.truncate(count);
+                }
             }
         }
         for choice in &mut best {
@@ -189,19 +195,43 @@ impl Weights {
 
 /// The token with the highest score in `range`; a score of minus infinity if there is none.
 fn best(scores: &[f32], range: Range<usize>, except: Option<usize>) -> (usize, f32) {
-    let start = range.start;
-    let mut highest = (start, f32::NEG_INFINITY);
-    for (offset, &score) in scores.get(range).unwrap_or_default().iter().enumerate() {
-        if score > highest.1 && Some(start + offset) != except {
-            highest = (start + offset, score);
+    let mut best = (range.start, f32::NEG_INFINITY);
+    for (first, highest, block) in blocks(scores, range) {
+        if highest > best.1 {
+            for (token, &score) in (first..).zip(block) {
+                if score > best.1 && Some(token) != except {
+                    best = (token, score);
+                }
+            }
         }
     }
-    highest
+    best
 }
 
 /// Sum of the probabilities in `range`, in units of that of a score of `highest`.
 fn sum(scores: &[f32], range: Range<usize>, highest: f32) -> f32 {
-    scores.get(range).unwrap_or_default().iter().map(|s| s - highest).filter(|d| *d > NEGLIGIBLE).map(f32::exp).sum()
+    let counts = |score: f32| score - highest > NEGLIGIBLE;
+    let likely = blocks(scores, range).filter(|&(_, highest, _)| counts(highest)).flat_map(|(_, _, block)| block);
+    likely.filter(|&&score| counts(score)).map(|score| (score - highest).exp()).sum()
+}
+
+/// The scores in `range` by blocks: the first token of each, its highest score, all its scores. There are fifty thousand
+/// tokens at every step, and few blocks with one that counts.
+fn blocks(scores: &[f32], range: Range<usize>) -> impl Iterator<Item = (usize, f32, &[f32])> {
+    let first = (range.start..).step_by(BLOCK);
+    let blocks = scores.get(range).unwrap_or_default().chunks(BLOCK);
+    first.zip(blocks).map(|(first, block)| (first, highest(block), block))
+}
+
+/// Written so that the compiler makes vectors of it.
+fn highest(scores: &[f32]) -> f32 {
+    let higher = |a: f32, b: f32| if b > a { b } else { a };
+    let (rows, rest) = scores.as_chunks::<16>();
+    let mut highest = [f32::NEG_INFINITY; 16];
+    for row in rows {
+        highest.iter_mut().zip(row).for_each(|(highest, &score)| *highest = higher(*highest, score));
+    }
+    highest.iter().chain(rest).copied().fold(f32::NEG_INFINITY, higher)
 }
 
 #[cfg(test)]
@@ -284,6 +314,20 @@ mod tests {
         let mut due = scores(&[(8, 1.0)]);
         due[40..50].fill(0.0);
         assert!(rules.candidates(&due, 4).iter().all(|c| VOCABULARY.is_time(c.token)));
+    }
+
+    #[test]
+    fn in_whatever_block_a_token_lies_it_is_found() {
+        let mut scores: Vec<f32> = (0..1000_u16).map(|i| f32::from(i * 37 % 101) / 10.0).collect();
+        scores[2 * BLOCK - 1] = 20.0;
+        scores[700] = 19.0;
+        scores[999] = 21.0;
+        assert_eq!(best(&scores, 3..999, None), (2 * BLOCK - 1, 20.0));
+        assert_eq!(best(&scores, 3..999, Some(2 * BLOCK - 1)), (700, 19.0));
+        assert_eq!(best(&scores, 3..1000, None), (999, 21.0));
+        assert_eq!(best(&scores, 999..1001, None).1, f32::NEG_INFINITY, "no such tokens");
+        let plainly: f32 = scores[3..].iter().map(|score| (score - 21.0).exp()).sum();
+        assert!((sum(&scores, 3..1000, 21.0) - plainly).abs() < 1e-3 * plainly);
     }
 
     #[test]
