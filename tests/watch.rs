@@ -160,7 +160,7 @@ fn result(message_id: &str, conversation: &str, sent_at: &str) -> Processed {
 }
 
 fn processed(data: &Processed) -> Event {
-    Event::processed(data.clone(), Some("00-parent".to_owned()))
+    Event::processed(data.clone(), Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()))
 }
 
 fn closed(conversation: &str, closed_at: &str) -> Event {
@@ -213,7 +213,7 @@ async fn a_follow_up_is_told_once_at_its_time_and_names_the_template_that_is_lef
     let (key, event) = running.told().await;
     assert_eq!(key, "follow-up-due.musterstrom.whatsapp.outage");
     let Event::FollowUpDue { data, traceparent } = event else { panic!("{key}") };
-    assert_eq!(traceparent.as_deref(), Some("00-parent"));
+    assert_eq!(traceparent.as_deref(), Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01"));
     assert_eq!((data.note_id, data.conversation.as_ref().unwrap().expose()), (note.note_id, "49170"));
     assert_eq!((data.team.as_deref(), data.intent.as_str()), (Some("technik"), "outage"));
     // WhatsApp's window is a day, and two have gone by.

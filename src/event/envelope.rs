@@ -169,6 +169,7 @@ fn wrap<T: Serialize>(
     traceparent: Option<&str>,
     now: Timestamp,
 ) -> Message {
+    let traceparent = traceparent.filter(|text| is_trace_parent(text));
     let envelope = Envelope {
         specversion: SPEC_VERSION.to_owned(),
         id: id.to_string(),
@@ -184,6 +185,17 @@ fn wrap<T: Serialize>(
     let mut message = Message::event(id, about.to_string(), routing_key, body);
     message.headers.extend(traceparent.map(|parent| (TRACEPARENT.to_owned(), parent.to_owned())));
     message
+}
+
+/// The form that W3C Trace Context gives it: version, trace, parent, flags. Nothing else is handed on: it goes into a
+/// header of every result, where a broker takes no more than a frame, and into those that may hold nothing personal.
+fn is_trace_parent(text: &str) -> bool {
+    let is_field = |field: &str, digits: usize| {
+        field.len() == digits && field.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    let fields: Vec<&str> = text.split('-').take(5).collect();
+    matches!(fields[..], [version, trace, parent, flags]
+        if is_field(version, 2) && is_field(trace, 32) && is_field(parent, 16) && is_field(flags, 2))
 }
 
 /// The message that hands a note to the workers: structured mode, deterministic id, so that the same note submitted
@@ -362,6 +374,26 @@ mod tests {
             content_type: Some(content_type.to_owned()),
             headers: headers.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect(),
             body: body.to_string().into_bytes(),
+        }
+    }
+
+    #[test]
+    fn nothing_but_a_trace_parent_is_handed_on() {
+        let parent = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+        let (longer, upper, endless) = (format!("{parent}-x"), parent.to_uppercase(), "0-".repeat(100_000));
+        for (given, expected) in [
+            (parent, Some(parent)),
+            ("00-1-2-01", None),
+            ("", None),
+            (longer.as_str(), None),
+            (upper.as_str(), None),
+            (endless.as_str(), None),
+        ] {
+            let received = parse_received(&message(&note(), "application/json", &[("traceparent", given)])).unwrap();
+            let message = received_message(&received, Timestamp::now());
+            assert_eq!(message.headers.get(TRACEPARENT).map(String::as_str), expected);
+            assert_eq!(parse_received(&message).unwrap().traceparent.as_deref(), expected, "nor in the body");
+            assert!(message.body.len() < 1000);
         }
     }
 

@@ -199,7 +199,10 @@ closed = "Thank you, we are closed."
     #[test]
     fn its_message_has_a_topic_and_an_id_of_its_own() {
         let data = told(NEW(), &TenantConfig::default(), None, MONDAY).unwrap();
-        let event = Event::acknowledged(data.clone(), Some("00-parent".to_owned()));
+        let event = Event::acknowledged(
+            data.clone(),
+            Some("00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01".to_owned()),
+        );
         let message = event.to_message(MONDAY.parse().unwrap());
         assert_eq!(message.routing_key, "acknowledged.musterstrom.whatsapp");
         assert_eq!(message.id, Some(data.note_id.event_id(ACKNOWLEDGED_V1).to_string()));
