@@ -8,7 +8,9 @@ use std::io::IsTerminal;
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{
+    EnvFilter, Layer as _, filter::filter_fn, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use crate::event::Processed;
 
@@ -36,9 +38,9 @@ pub enum Format {
     Json,
 }
 
-/// Whatever the level: lapin logs messages that the broker returned with their bodies, and at its most talkative all that
-/// come and go. Those hold speech.
-const HOLD_MESSAGES: [&str; 3] = ["lapin::returned_messages=off", "lapin::channels=off", "lapin::frames=off"];
+/// Whatever the level, nothing of these and what is below them: lapin logs messages that the broker returned with their
+/// bodies, and at its most talkative all that come and go; so does tungstenite. Those hold speech, and who said it.
+const HOLD_MESSAGES: [&str; 4] = ["lapin::returned_messages", "lapin::channels", "lapin::frames", "tungstenite"];
 /// Unless the level asks for it: lapin reports every lost connection three times over, and [`crate::broker::amqp`]
 /// says the same once.
 const SAID_ELSEWHERE: &str = "lapin=off";
@@ -48,19 +50,24 @@ const SAID_ELSEWHERE: &str = "lapin=off";
 /// # Errors
 /// If the level cannot be read.
 pub fn start_logging(config: &Config) -> Result<(), tracing_subscriber::filter::ParseError> {
-    let mut filter = EnvFilter::try_new(format!("{SAID_ELSEWHERE},{}", config.level))?;
-    for silent in HOLD_MESSAGES {
-        filter = filter.add_directive(silent.parse()?);
-    }
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    let level = EnvFilter::try_new(format!("{SAID_ELSEWHERE},{}", config.level))?;
+    // A filter of its own: in the other, whoever names a module more closely would have its messages.
+    let discreet = filter_fn(|metadata| !holds_messages(metadata.target()));
+    let lines = tracing_subscriber::fmt::layer().with_writer(std::io::stderr);
     let json = match config.format {
         Format::Auto => !std::io::stderr().is_terminal(),
         Format::Text => false,
         Format::Json => true,
     };
+    let lines = if json { lines.json().flatten_event(true).boxed() } else { lines.with_target(false).boxed() };
     // An error here means that somebody else logs already.
-    let _ = if json { builder.json().flatten_event(true).try_init() } else { builder.with_target(false).try_init() };
+    let _ = tracing_subscriber::registry().with(level).with(discreet).with(lines).try_init();
     Ok(())
+}
+
+fn holds_messages(target: &str) -> bool {
+    let below = |rest: &str| rest.is_empty() || rest.starts_with("::");
+    HOLD_MESSAGES.iter().any(|module| target.strip_prefix(module).is_some_and(below))
 }
 
 /// Seconds: a note is answered in well under one, or in minutes when it is long.

@@ -3,7 +3,10 @@
 use axum::{Json, response::IntoResponse};
 use futures_util::{SinkExt as _, StreamExt as _};
 use serde_json::{Value, json};
-use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+use tokio::{
+    io::{AsyncReadExt as _, AsyncWriteExt as _},
+    sync::Notify,
+};
 use tokio_tungstenite::tungstenite::Message;
 
 use super::*;
@@ -58,14 +61,51 @@ async fn hand_out(mut stream: tokio::net::TcpStream, batches: Arc<Mutex<Vec<Vec<
     let _ = stream.write_all(answer.as_bytes()).await;
 }
 
+/// One that hands out a message only when it is told to, over a web socket or to a poll that began before.
+struct LateWrapper {
+    url: String,
+    asked: Arc<Notify>,
+    now: Arc<Notify>,
+}
+
+impl LateWrapper {
+    fn start(message: String) -> Self {
+        let (asked, now) = (Arc::new(Notify::new()), Arc::new(Notify::new()));
+        let listener = runtime().block_on(tokio::net::TcpListener::bind("127.0.0.1:0")).unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        let (is_asked, go) = (asked.clone(), now.clone());
+        runtime().spawn(async move {
+            let (mut stream, _) = listener.accept().await.unwrap();
+            let mut head = [0; 2048];
+            let count = stream.peek(&mut head).await.unwrap();
+            if String::from_utf8_lossy(&head[..count]).to_lowercase().contains("upgrade: websocket") {
+                let mut socket = tokio_tungstenite::accept_async(stream).await.unwrap();
+                is_asked.notify_one();
+                go.notified().await;
+                socket.send(Message::text(message)).await.unwrap();
+                while let Some(Ok(_)) = socket.next().await {}
+            } else {
+                let _ = stream.read(&mut head).await;
+                is_asked.notify_one();
+                go.notified().await;
+                let (length, body) = (message.len() + 2, format!("[{message}]"));
+                let answer = format!("HTTP/1.1 200 X\r\nConnection: close\r\nContent-Length: {length}\r\n\r\n{body}");
+                let _ = stream.write_all(answer.as_bytes()).await;
+            }
+        });
+        Self { url, asked, now }
+    }
+}
+
 fn signal(folder: &Path, url: &str, receive: &str) -> Server {
+    gateway(folder, &signal_channel(folder, url, receive))
+}
+
+fn signal_channel(folder: &Path, url: &str, receive: &str) -> String {
     let state = folder.join("state").display().to_string();
-    gateway(
-        folder,
-        &format!(
-            "[[channels]]\nname = \"si\"\ntenant = \"musterstrom\"\ntype = \"signal\"\nurl = \"{url}\"\n\
-             number = \"+4930123456\"\nreceive = \"{receive}\"\nstate_dir = {state:?}\n"
-        ),
+    format!(
+        "[[channels]]\nname = \"si\"\ntenant = \"musterstrom\"\ntype = \"signal\"\nurl = \"{url}\"\n\
+         number = \"+4930123456\"\nreceive = \"{receive}\"\nstate_dir = {state:?}\n"
     )
 }
 
@@ -108,6 +148,27 @@ fn what_a_killed_process_had_written_down_is_taken_by_the_next() {
     assert_eq!(take(folder.path(), 1)[0].1, b"ftyp on Signal");
     until(|| messages(folder.path()) == 0);
     assert_eq!(post(&server, "si", &[], fixture("signal/voice.json").as_bytes()), 401, "nobody may push");
+}
+
+#[test]
+fn what_signal_hands_out_while_a_process_ends_is_kept_and_in_no_log() {
+    for receive in ["websocket", "poll"] {
+        let folder = tempfile::tempdir().unwrap();
+        let wrapper = LateWrapper::start(fixture("signal/voice.json"));
+        let talkative = "[log]\nlevel = \"trace,tungstenite::protocol=trace\"\n";
+        let channel = signal_channel(folder.path(), &wrapper.url, receive);
+        let mut server = gateway(folder.path(), &format!("{channel}{talkative}"));
+        runtime().block_on(wrapper.asked.notified());
+        server.signal("TERM");
+        server.wait_for_log("stopping");
+        wrapper.now.notify_one();
+        let (code, log) = server.wait();
+        assert_eq!((code, messages(folder.path())), (Some(0), 1), "{receive}: {log}");
+        assert!(log.contains(r#""level":"TRACE""#), "it is as talkative as that");
+        for held in ["4q1vUd9mXz7kTn3b", "+491705550123", "0b5e3c8e"] {
+            assert!(!log.contains(held), "{receive}: the log holds {held}");
+        }
+    }
 }
 
 /// A homeserver that knows what comes after each token.

@@ -3,7 +3,8 @@
 //! In its mode `json-rpc` it hands out messages over a web socket, in its other modes to whoever polls. Either way Signal's
 //! servers forget a message as soon as the wrapper has it, and the wrapper forgets it as soon as it was handed out. So a
 //! message with a recording is written to the disk the moment it is here, and only removed there once its note is on the
-//! queue. Lost can be what the wrapper had handed out, and this process had not written yet, when one of them died.
+//! queue. A shutdown waits for what is being handed out; lost can be what the wrapper had handed out, and this process had
+//! not written yet, when one of them died.
 
 use std::{
     path::{Path, PathBuf},
@@ -46,6 +47,8 @@ const POLL_PAUSE: Duration = Duration::from_millis(500);
 /// How often a web socket has to show that it lives, and how long that may take.
 const HEARTBEAT: Duration = Duration::from_secs(30);
 const CONNECT_LIMIT: Duration = Duration::from_secs(10);
+/// How long a shutdown waits for messages that are on their way over the web socket.
+const CLOSE_LIMIT: Duration = Duration::from_secs(2);
 
 /// An account at a signal-cli-rest-api.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -118,16 +121,10 @@ impl Signal {
     /// Writes messages to the disk as they come, until shutdown is requested.
     async fn receive(&self, own: &OpenChannel, kept: &Kept, shutdown: &Shutdown) {
         let mut pause = Pause::default();
-        loop {
-            let received = async {
-                match self.receive {
-                    Receive::Websocket => self.listen_to_socket(own, kept, &mut pause).await,
-                    Receive::Poll => self.poll(own, kept).await,
-                }
-            };
-            let result = tokio::select! {
-                result = received => result,
-                () = shutdown.requested() => return,
+        while !shutdown.is_requested() {
+            let result = match self.receive {
+                Receive::Websocket => self.listen_to_socket(own, kept, &mut pause, shutdown).await,
+                Receive::Poll => self.poll(own, kept, shutdown).await,
             };
             match result {
                 Ok(()) => pause = Pause::default(),
@@ -140,21 +137,34 @@ impl Signal {
         }
     }
 
-    /// Until the socket breaks.
-    async fn listen_to_socket(&self, own: &OpenChannel, kept: &Kept, pause: &mut Pause) -> Result<(), ReceiveError> {
+    /// Until the socket breaks, or shutdown is requested.
+    async fn listen_to_socket(
+        &self,
+        own: &OpenChannel,
+        kept: &Kept,
+        pause: &mut Pause,
+        shutdown: &Shutdown,
+    ) -> Result<(), ReceiveError> {
         let mut url = self.address("receive", &self.number)?;
         let scheme = if url.scheme() == "https" { "wss" } else { "ws" };
         url.set_scheme(scheme).map_err(|()| ReceiveError::Broken)?;
         let config =
             WebSocketConfig::default().max_message_size(Some(FRAME_BYTES_MAX)).max_frame_size(Some(FRAME_BYTES_MAX));
-        let connecting = connect_async_with_config(url.as_str(), Some(config), true);
-        let (mut socket, _) = timeout(CONNECT_LIMIT, connecting).await.map_err(|_| ReceiveError::Silent)??;
+        let connecting = timeout(CONNECT_LIMIT, connect_async_with_config(url.as_str(), Some(config), true));
+        let (mut socket, _) = tokio::select! {
+            connected = connecting => connected.map_err(|_| ReceiveError::Silent)??,
+            () = shutdown.requested() => return Ok(()),
+        };
         *pause = Pause::default();
         tracing::info!(channel = %own.name, "listening to the platform");
         let mut asked = false;
         loop {
-            match timeout(HEARTBEAT, socket.next()).await {
-                Ok(Some(Ok(Frame::Text(text)))) => kept.keep(own, text.as_bytes()).await?,
+            let next = tokio::select! {
+                next = timeout(HEARTBEAT, socket.next()) => next,
+                () = shutdown.requested() => break,
+            };
+            match next {
+                Ok(Some(Ok(Frame::Text(text)))) => kept.keep(own, text.as_bytes(), shutdown).await,
                 Ok(Some(Ok(Frame::Close(_))) | None) => return Err(ReceiveError::Broken),
                 // Pings are answered by the library.
                 Ok(Some(Ok(_))) => {}
@@ -170,15 +180,30 @@ impl Signal {
             }
             asked = false;
         }
+        // What was sent before the wrapper hears of the end still comes.
+        let rest = async {
+            socket.close(None).await?;
+            while let Some(frame) = socket.next().await {
+                if let Frame::Text(text) = frame? {
+                    kept.keep(own, text.as_bytes(), shutdown).await;
+                }
+            }
+            Ok(())
+        };
+        timeout(CLOSE_LIMIT, rest).await.unwrap_or(Ok(()))
     }
 
-    async fn poll(&self, own: &OpenChannel, kept: &Kept) -> Result<(), ReceiveError> {
+    /// Not to be given up while it waits for its answer: what is in that, the wrapper has forgotten.
+    async fn poll(&self, own: &OpenChannel, kept: &Kept, shutdown: &Shutdown) -> Result<(), ReceiveError> {
         let mut url = self.address("receive", &self.number)?;
         url.query_pairs_mut().append_pair("timeout", &POLL_S.to_string());
         let answer = self.web.get(url, None).await?;
-        kept.keep(own, &answer).await?;
+        kept.keep(own, &answer, shutdown).await;
         // A wrapper that does not wait for messages is not to be asked all the time.
-        tokio::time::sleep(POLL_PAUSE).await;
+        tokio::select! {
+            () = tokio::time::sleep(POLL_PAUSE) => {}
+            () = shutdown.requested() => {}
+        }
         Ok(())
     }
 
@@ -254,12 +279,13 @@ struct Kept {
 }
 
 impl Kept {
-    async fn keep(&self, own: &OpenChannel, body: &[u8]) -> Result<(), ReceiveError> {
+    /// Tries again until the disk takes them: nobody else has them any more.
+    async fn keep(&self, own: &OpenChannel, body: &[u8], shutdown: &Shutdown) {
         let Some(messages) = messages(body) else {
             tracing::warn!(channel = %own.name, "the platform sent something that is no message");
-            return Ok(());
+            return;
         };
-        let mut ignored = 0;
+        let (mut ignored, mut pause) = (0, Pause::default());
         for message in messages {
             if recordings(&message).is_empty() {
                 ignored += 1;
@@ -267,11 +293,19 @@ impl Kept {
             }
             // Sorted by name they are sorted by time.
             let name = format!("{:020}-{}.json", Timestamp::now().as_nanosecond(), Uuid::new_v4().simple());
-            pull::write_whole(&self.dir.join(name), message.to_string().as_bytes()).await?;
+            let (path, content) = (self.dir.join(name), message.to_string());
+            while let Err(error) = pull::write_whole(&path, content.as_bytes()).await {
+                if !pause.after(own, &error, shutdown).await {
+                    tracing::error!(
+                        channel = %own.name,
+                        "a message could not be written to the disk before the end: its notes are lost"
+                    );
+                    break;
+                }
+            }
             self.news.notify_one();
         }
         count(own.name.as_str(), "ignored", ignored);
-        Ok(())
     }
 
     async fn oldest(&self) -> std::io::Result<Option<(PathBuf, Vec<u8>)>> {
@@ -371,8 +405,6 @@ enum ReceiveError {
     Broken,
     #[error("the wrapper shows no sign of life")]
     Silent,
-    #[error("a message cannot be written to the disk")]
-    Disk(#[from] std::io::Error),
 }
 
 impl From<tungstenite::Error> for ReceiveError {
