@@ -28,7 +28,7 @@ use futures_util::future::join_all;
 use metrics_exporter_prometheus::PrometheusHandle;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
-use tokio::net::TcpListener;
+use tokio::{net::TcpListener, sync::Semaphore};
 
 use self::{
     auth::{TokenConfig, Tokens},
@@ -100,6 +100,8 @@ pub struct Gateway {
     channels: Channels,
     intake: Intake,
     bridges: Gates,
+    /// One for each body of a webhook that is being read: nobody knows yet who sends it.
+    bodies: Arc<Semaphore>,
     /// True if writing into ticketing systems is all that this process is for.
     only_bridges: bool,
 }
@@ -124,8 +126,22 @@ impl Gateway {
         let intake = Intake::new(Arc::clone(&broker), Arc::clone(&recordings));
         let uploads = Arc::new(Uploads::new(&config.uploads));
         let (config, bridges) = (Arc::new(config.clone()), Gates::default());
+        // The rest of the connections is left to those who ask how the process is, and to those with a token.
+        let bodies = Arc::new(Semaphore::new((config.connections_max - config.connections_max / 4).into()));
         let only_bridges = false;
-        Ok(Self { broker, tokens, figures, config, recordings, uploads, channels, intake, bridges, only_bridges })
+        Ok(Self {
+            broker,
+            tokens,
+            figures,
+            config,
+            recordings,
+            uploads,
+            channels,
+            intake,
+            bridges,
+            bodies,
+            only_bridges,
+        })
     }
 
     /// Tells whoever asks for readiness which ticketing systems do not work. Where there is nothing else to do, the

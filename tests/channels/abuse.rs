@@ -164,6 +164,26 @@ fn slow_senders_are_let_go_and_nobody_waits_for_them() {
 }
 
 #[test]
+fn unknown_senders_take_no_more_than_their_share_of_the_connections() {
+    let (folder, platforms) = (tempfile::tempdir().unwrap(), Platforms::start());
+    let server = start(folder.path(), &platforms, None, "gateway", &[("SPRACHPOST__HTTP__CONNECTIONS_MAX", "8")]);
+    let begun = Instant::now();
+    let head = b"POST /v1/channels/whatsapp HTTP/1.1\r\nHost: test\r\nContent-Length: 1000\r\n\r\n{";
+    let mut slow: Vec<TcpStream> = (0..6).map(|_| connect(&server)).collect();
+    for stream in &mut slow {
+        stream.write_all(head).unwrap();
+    }
+    // Until all six are in their bodies.
+    let next = || server.request("POST", "/v1/channels/whatsapp", &[], b"{}").0;
+    while next() != 503 {
+        assert!(begun.elapsed() < Duration::from_secs(5), "a seventh is asked to come again");
+    }
+    assert_eq!(server.request("GET", "/livez", &[], b"").0, 200);
+    assert!(begun.elapsed() < Duration::from_secs(8), "nobody was waited for: {:?}", begun.elapsed());
+    drop(slow);
+}
+
+#[test]
 fn more_connections_than_allowed_wait_for_their_turn() {
     let (folder, platforms) = (tempfile::tempdir().unwrap(), Platforms::start());
     let limits = [("SPRACHPOST__HTTP__CONNECTIONS_MAX", "5"), ("SPRACHPOST__HTTP__HEADER_S_MAX", "2")];

@@ -18,7 +18,7 @@ use super::{
     intake::{NotTaken, Taken, Waiting, count, note_message, queue},
 };
 use crate::{
-    broker::{Broker, BrokerError, Deliveries, Delivery, Exchange, topology::header},
+    broker::{Broker, BrokerError, Deliveries, Delivery, Exchange, Message, topology::header},
     event::{Event, Processed, Reason, processed::OutcomeKind},
     note::{AudioSource, VoiceNote},
     outcome::{DeadLetterCause, Disposition, Settlement, Stage},
@@ -35,6 +35,11 @@ const PREFETCH: u16 = 16;
 /// From the first to the last pause before the queue is opened again.
 const REOPEN_PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
+/// Times that a message is published before its delivery is put off: fetching anew what cannot be handed on would load the
+/// platform, and may end otherwise.
+const PUBLISH_TRIES: u32 = 5;
+/// What could not be handed on for so long waits, for it is fetched anew then.
+const OURS_PAUSE: Duration = Duration::from_mins(1);
 /// While a platform does not accept the credentials, its notes wait so long at a time …
 const CREDENTIALS_PAUSE: Duration = Duration::from_mins(1);
 /// … and so long in all: WhatsApp, for one, keeps media for 7 days.
@@ -117,13 +122,26 @@ impl Collector {
     /// Effects first, each of them confirmed; then, and only then, the settlement.
     async fn perform(&self, verdict: Verdict, delivery: Box<dyn Delivery>) -> Result<(), BrokerError> {
         for event in &verdict.effects {
-            if let Err(error) = self.broker.publish(Exchange::Results, &event.to_message(Timestamp::now())).await {
+            if let Err(error) = self.publish(Exchange::Results, &event.to_message(Timestamp::now())).await {
                 log_failure(&error, "the end of a note could not be published; it is tried again");
-                let after = self.retry.pause_after(delivery.attempt());
-                return delivery.settle(&Settlement::Later { after }).await;
+                return delivery.settle(&Settlement::Later { after: OURS_PAUSE }).await;
             }
         }
         delivery.settle(&verdict.settlement).await
+    }
+
+    /// Again, with pauses, as long as it may be the broker's fault.
+    async fn publish(&self, exchange: Exchange, message: &Message) -> Result<(), BrokerError> {
+        for tried in 1..PUBLISH_TRIES {
+            match self.broker.publish(exchange, message).await {
+                Err(error) if error.disposition() == Disposition::Retry => {
+                    log_failure(&error, "a message of the intake could not be published; it is tried again");
+                    tokio::time::sleep(self.retry.pause_after(tried)).await;
+                }
+                published => return published,
+            }
+        }
+        self.broker.publish(exchange, message).await
     }
 
     async fn judge(&self, waiting: Waiting, delivery: &dyn Delivery) -> Verdict {
@@ -166,7 +184,7 @@ impl Collector {
         if replay > 0 {
             message.headers.insert(header::REPLAY.to_owned(), replay.to_string());
         }
-        self.broker.publish(Exchange::Notes, &message).await.map_err(NotTaken::from)?;
+        self.publish(Exchange::Notes, &message).await.map_err(NotTaken::from)?;
         Ok(())
     }
 
@@ -177,8 +195,7 @@ impl Collector {
         if failure.is_ours() {
             // No fault of the note, and it has no last attempt.
             tracing::warn!(note_id = %id, error, "a note's audio could not be kept or the note not be queued yet");
-            let after = self.retry.pause_after(attempt.number);
-            return Verdict { effects: vec![], settlement: Settlement::Later { after } };
+            return Verdict { effects: vec![], settlement: Settlement::Later { after: OURS_PAUSE } };
         }
         if matches!(failure, Failure::Media(MediaError::Unauthorized)) && is_young(attempt.queued_at) {
             return Verdict { effects: vec![], settlement: Settlement::Later { after: CREDENTIALS_PAUSE } };

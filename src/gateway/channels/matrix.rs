@@ -34,7 +34,8 @@ const SYNC_S: u32 = 25;
 const ANSWER_BYTES_MAX: u64 = 32 << 20;
 /// Messages of a room in one answer; what was before them is asked for in pages of as many.
 const PAGE: usize = 100;
-const PAGES_MAX: usize = 100;
+/// A million messages, of which no more is kept than the recordings.
+const PAGES_MAX: usize = 10_000;
 
 /// The account of a bot.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize, JsonSchema)]
@@ -110,7 +111,7 @@ impl Matrix {
     }
 
     async fn ask(&self, url: Url) -> Result<Value, MediaError> {
-        let answer = self.patient.get_json(url, Some(&self.access_token)).await.map_err(refused)?;
+        let answer = self.patient.get_json(url, Some(&self.access_token)).await.map_err(MediaError::refused)?;
         answer.filter(Value::is_object).ok_or(MediaError::Unexpected { what: "an answer that is no object" })
     }
 
@@ -147,7 +148,7 @@ impl Matrix {
         Ok(messages)
     }
 
-    /// What was said in a room between two tokens, the oldest first.
+    /// The recordings, and what cannot be read, of a room between two tokens, the oldest first.
     async fn page_back(&self, room: &str, before: &str, since: &str) -> Result<Vec<Value>, MediaError> {
         let (mut events, mut from) = (vec![], before.to_owned());
         for _ in 0..PAGES_MAX {
@@ -161,7 +162,7 @@ impl Matrix {
                 .append_pair("filter", &filter);
             let mut page = self.ask(url).await?;
             if let Value::Array(chunk) = page["chunk"].take() {
-                events.extend(chunk);
+                events.extend(chunk.into_iter().filter(|event| is_voice(event) || is_encrypted(event)));
             }
             match page["end"].as_str() {
                 Some(end) if end != from && end != since => end.clone_into(&mut from),
@@ -186,10 +187,9 @@ impl Matrix {
             if event["sender"] == self.user_id.as_str() {
                 continue;
             }
-            if event["type"] == "m.room.encrypted" {
+            if is_encrypted(event) {
                 encrypted += 1;
             } else {
-                let is_voice = |event: &Value| event["content"]["msgtype"] == "m.audio";
                 parsed.take(event, is_voice, |event| incoming(room, event));
             }
         }
@@ -238,13 +238,24 @@ impl Platform for Matrix {
         let Place::File(file) = &media.place else { return Err(FetchError::NotFound.into()) };
         let (server, id) = file.split_once('/').ok_or(FetchError::NotFound)?;
         let url = self.address(["v1", "media", "download", server, id])?;
-        self.web.get(url, Some(&self.access_token)).await.map_err(refused)
+        self.web.get(url, Some(&self.access_token)).await.map_err(MediaError::refused)
     }
 
     async fn listen(&self, own: &Arc<OpenChannel>, intake: &Intake, shutdown: &Shutdown) {
         let file = self.state_dir.join(format!("{}.since", own.name));
-        let mut since = fs::read_to_string(&file).await.ok().filter(|token| !token.is_empty());
         let mut pause = Pause::default();
+        let mut since = loop {
+            match fs::read_to_string(&file).await {
+                Ok(token) => break Some(token).filter(|token| !token.is_empty()),
+                Err(error) if error.kind() == std::io::ErrorKind::NotFound => break None,
+                // As if this were the first start, all that was said since would be passed over.
+                Err(error) => {
+                    if !pause.after(own, &error, shutdown).await {
+                        return;
+                    }
+                }
+            }
+        };
         while !shutdown.is_requested() {
             let taken = tokio::select! {
                 taken = self.take(own, intake, since.as_deref(), shutdown) => taken,
@@ -271,11 +282,12 @@ impl Platform for Matrix {
     }
 }
 
-fn refused(error: FetchError) -> MediaError {
-    match error {
-        FetchError::Refused { status: 401 | 403 } => MediaError::Unauthorized,
-        error => error.into(),
-    }
+fn is_voice(event: &Value) -> bool {
+    event["content"]["msgtype"] == "m.audio"
+}
+
+fn is_encrypted(event: &Value) -> bool {
+    event["type"] == "m.room.encrypted"
 }
 
 fn incoming(room: &str, event: &Value) -> Option<Incoming> {

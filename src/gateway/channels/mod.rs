@@ -350,6 +350,24 @@ pub enum MediaError {
 }
 
 impl MediaError {
+    /// Of a request that showed the channel's credentials: that they expired or were withdrawn concerns the channel, not
+    /// the note.
+    fn refused(error: FetchError) -> Self {
+        match error {
+            FetchError::Refused { status: 401 | 403 } => Self::Unauthorized,
+            error => error.into(),
+        }
+    }
+
+    /// The same of a question for a file by its id. Platforms answer that the request is bad also where they just cannot
+    /// tell: Telegram says so in as many words, Meta by a code in the body.
+    fn not_told(error: FetchError) -> Self {
+        match error {
+            FetchError::Refused { status: 400 } => Self::Unexpected { what: "it does not say where the file is" },
+            error => Self::refused(error),
+        }
+    }
+
     #[must_use]
     pub fn disposition(&self) -> Disposition {
         match self {

@@ -109,18 +109,12 @@ impl Platform for Telegram {
         }
         let mut about = self.address(None, ["getFile"])?;
         about.query_pairs_mut().append_pair("file_id", id);
-        let about = self.web.get_json::<GetFile>(about, None).await.map_err(refused)?;
+        let about = self.web.get_json::<GetFile>(about, None).await.map_err(MediaError::not_told)?;
         let path = about.and_then(|about| about.result.file_path);
         let path = path.ok_or(MediaError::Unexpected { what: "a file without a path" })?;
-        let audio = self.web.get(self.address(Some("file"), path.split('/'))?, None).await.map_err(refused)?;
+        let audio =
+            self.web.get(self.address(Some("file"), path.split('/'))?, None).await.map_err(MediaError::refused)?;
         Ok(audio)
-    }
-}
-
-fn refused(error: FetchError) -> MediaError {
-    match error {
-        FetchError::Refused { status: 401 | 403 } => MediaError::Unauthorized,
-        error => error.into(),
     }
 }
 

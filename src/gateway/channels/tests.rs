@@ -97,3 +97,16 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn what_a_platform_refuses_concerns_the_channel_the_moment_or_the_note() {
+    use crate::{audio::fetch::FetchError, outcome::Disposition};
+    let refused = |status| FetchError::Refused { status };
+    for status in [401, 403] {
+        assert_eq!(MediaError::refused(refused(status)), MediaError::Unauthorized);
+        assert_eq!(MediaError::not_told(refused(status)), MediaError::Unauthorized);
+    }
+    assert_eq!(MediaError::refused(refused(400)).disposition(), Disposition::Fail);
+    assert_eq!(MediaError::not_told(refused(400)).disposition(), Disposition::Retry, "it may know a moment later");
+    assert_eq!(MediaError::not_told(FetchError::NotFound).disposition(), Disposition::Fail);
+}

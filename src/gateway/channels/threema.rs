@@ -113,7 +113,7 @@ impl Threema {
         let answer = match self.web.get(self.address("pubkeys", from)?, None).await {
             // An id that was revoked since: the message cannot be read.
             Err(FetchError::NotFound) => return Ok(()),
-            answer => answer.map_err(refused)?,
+            answer => answer.map_err(MediaError::refused)?,
         };
         let key = std::str::from_utf8(&answer).ok().and_then(|digits| unhex(digits.trim()));
         let key = key.and_then(|key| <[u8; 32]>::try_from(key).ok());
@@ -187,16 +187,9 @@ impl Platform for Threema {
         };
         let key =
             unhex(key.expose()).and_then(|key| <[u8; 32]>::try_from(key).ok()).ok_or(MediaError::Undecryptable)?;
-        let sealed = self.web.get(self.address("blobs", blob)?, None).await.map_err(refused)?;
+        let sealed = self.web.get(self.address("blobs", blob)?, None).await.map_err(MediaError::refused)?;
         let opened = XSalsa20Poly1305::new(&key.into()).decrypt(&FILE_NONCE.into(), &*sealed);
         opened.map_err(|_| MediaError::Undecryptable)
-    }
-}
-
-fn refused(error: FetchError) -> MediaError {
-    match error {
-        FetchError::Refused { status: 401 | 403 } => MediaError::Unauthorized,
-        error => error.into(),
     }
 }
 

@@ -171,23 +171,16 @@ impl Platform for UnoApi {
     async fn fetch(&self, media: &Remote) -> Result<Vec<u8>, MediaError> {
         let Place::File(id) = &media.place else { return Err(FetchError::NotFound.into()) };
         let about = self.api.join(id).map_err(|_| FetchError::NotFound)?;
-        let about = self.web.get_json::<MediaObject>(about, Some(&self.access_token)).await.map_err(refused)?;
+        let about =
+            self.web.get_json::<MediaObject>(about, Some(&self.access_token)).await.map_err(MediaError::not_told)?;
         let url = about.ok_or(MediaError::Unexpected { what: "a media object without an address" })?.url;
         // A store that it refers to is not shown the token.
         let token = (url.origin() == self.api.origin()).then_some(&self.access_token);
-        self.web.get(url, token).await.map_err(refused)
+        self.web.get(url, token).await.map_err(MediaError::refused)
     }
 
     async fn listen(&self, own: &Arc<OpenChannel>, intake: &Intake, shutdown: &Shutdown) {
         self.producer.listen(own, intake, shutdown).await;
-    }
-}
-
-/// A token that expired or was withdrawn concerns the channel, not the note.
-fn refused(error: FetchError) -> MediaError {
-    match error {
-        FetchError::Refused { status: 401 | 403 } => MediaError::Unauthorized,
-        error => error.into(),
     }
 }
 

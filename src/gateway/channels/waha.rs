@@ -134,7 +134,7 @@ impl Waha {
         drop(path);
         let answer = match self.web.get_with(url, Credential::Header(API_KEY, &self.api_key)).await {
             Err(FetchError::NotFound) => return Ok(None),
-            answer => answer.map_err(refused)?,
+            answer => answer.map_err(MediaError::refused)?,
         };
         let answer = serde_json::from_slice::<Lid>(&answer);
         let number = answer.ok().and_then(|answer| answer.pn).map(|number| Private::new(normal(&number)));
@@ -177,16 +177,13 @@ impl Platform for Waha {
     async fn fetch(&self, media: &Remote) -> Result<Vec<u8>, MediaError> {
         let Place::Url(url) = &media.place else { return Err(FetchError::NotFound.into()) };
         if url.origin() == self.url.origin() {
-            return self.web.get_with(url.clone(), Credential::Header(API_KEY, &self.api_key)).await.map_err(refused);
+            return self
+                .web
+                .get_with(url.clone(), Credential::Header(API_KEY, &self.api_key))
+                .await
+                .map_err(MediaError::refused);
         }
         Ok(self.web.get(url.clone(), None).await?)
-    }
-}
-
-fn refused(error: FetchError) -> MediaError {
-    match error {
-        FetchError::Refused { status: 401 | 403 } => MediaError::Unauthorized,
-        error => error.into(),
     }
 }
 

@@ -38,8 +38,13 @@ pub async fn challenge(
 pub async fn receive(State(gateway): State<Gateway>, Path(name): Path<String>, request: Request) -> Response {
     let Some(own) = gateway.channels.get(&name) else { return StatusCode::NOT_FOUND.into_response() };
     let (head, body) = request.into_parts();
+    let Ok(room) = gateway.bodies.try_acquire() else {
+        Answer::Busy.tell(own);
+        return Answer::Busy.status().into_response();
+    };
     let answer = match read(&head.headers, body, gateway.config.webhook_bytes_max).await {
         Ok(body) => {
+            drop(room);
             let limit_ms = gateway.config.webhook_ms_max;
             let taken = take(own, &gateway.intake, &head.headers, &body);
             let limit = Duration::from_millis(limit_ms.into());
@@ -85,6 +90,8 @@ enum Answer {
     TooLarge,
     /// The body did not come to its end in time.
     BrokeOff,
+    /// Too many others send at the moment.
+    Busy,
     NotTaken(NotTaken),
 }
 
@@ -96,7 +103,7 @@ impl Answer {
             Self::Refused(Refused::Malformed) => StatusCode::BAD_REQUEST,
             Self::TooLarge => StatusCode::PAYLOAD_TOO_LARGE,
             Self::BrokeOff => StatusCode::REQUEST_TIMEOUT,
-            Self::NotTaken(_) => StatusCode::SERVICE_UNAVAILABLE,
+            Self::Busy | Self::NotTaken(_) => StatusCode::SERVICE_UNAVAILABLE,
         }
     }
 
@@ -106,6 +113,7 @@ impl Answer {
             Self::Refused(refused) => refused.as_str(),
             Self::TooLarge => "too_large",
             Self::BrokeOff => "broke_off",
+            Self::Busy => "busy",
             Self::NotTaken(_) => "not_taken",
         }
     }
@@ -114,7 +122,7 @@ impl Answer {
         let (channel, result) = (own.name.to_string(), self.as_str());
         metrics::counter!("sprachpost_webhooks_total", "channel" => channel, "result" => result).increment(1);
         match self {
-            Self::Taken | Self::BrokeOff => {}
+            Self::Taken | Self::BrokeOff | Self::Busy => {}
             Self::TooLarge => tracing::warn!(channel = %own.name, "a webhook was refused: it is larger than allowed"),
             Self::Refused(refused) => tracing::warn!(channel = %own.name, %refused, "a webhook was refused"),
             Self::NotTaken(error) => {

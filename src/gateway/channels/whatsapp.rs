@@ -122,23 +122,15 @@ impl Platform for WhatsApp {
         let Place::File(id) = &media.place else { return Err(FetchError::NotFound.into()) };
         let token = Some(&self.access_token);
         let about = self.api.join(id).map_err(|_| FetchError::NotFound)?;
-        let about = self.web.get_json::<MediaObject>(about, token).await.map_err(refused)?;
+        let about = self.web.get_json::<MediaObject>(about, token).await.map_err(MediaError::not_told)?;
         let about = about.ok_or(MediaError::Unexpected { what: "a media object without an address" })?;
-        let audio = self.web.get(about.url, token).await.map_err(refused)?;
+        let audio = self.web.get(about.url, token).await.map_err(MediaError::refused)?;
         media.check(&audio)?;
         Ok(audio)
     }
 
     fn challenge(&self, query: &BTreeMap<String, String>) -> Option<String> {
         meta::challenge(&self.verify_token, query)
-    }
-}
-
-/// A token that expired or was withdrawn concerns the channel, not the note.
-fn refused(error: FetchError) -> MediaError {
-    match error {
-        FetchError::Refused { status: 401 | 403 } => MediaError::Unauthorized,
-        error => error.into(),
     }
 }
 

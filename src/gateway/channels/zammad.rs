@@ -100,10 +100,7 @@ impl Platform for Zammad {
         let Place::File(numbers) = &media.place else { return Err(FetchError::NotFound.into()) };
         let url = self.url.join(&format!("api/v1/ticket_attachment/{numbers}")).map_err(|_| FetchError::NotFound)?;
         let credential = Credential::Header(AUTHORIZATION, &self.authorization);
-        self.web.get_with(url, credential).await.map_err(|error| match error {
-            FetchError::Refused { status: 401 | 403 } => MediaError::Unauthorized,
-            error => error.into(),
-        })
+        self.web.get_with(url, credential).await.map_err(MediaError::refused)
     }
 }
 
