@@ -98,7 +98,8 @@ impl Store {
         let _one_by_one = self.creating.lock().await;
         fs::create_dir_all(&self.config.dir).await?;
         let (mut unfinished, mut bytes) = (1, upload.length);
-        for id in self.ids().await? {
+        // Those that are done, of which there may be many, have no bytes any more.
+        for id in self.ids_of_files("part").await? {
             if let Ok(other) = self.read(id).await
                 && other.note_id.is_none()
             {
@@ -157,7 +158,7 @@ impl Store {
     /// Removes what expired and nobody is working on; returns what is complete and not queued.
     pub(super) async fn sweep(&self) -> Vec<Uuid> {
         let mut complete = vec![];
-        for id in self.ids().await.unwrap_or_default() {
+        for id in self.ids_of_files("json").await.unwrap_or_default() {
             match self.look(id).await {
                 Ok((upload, offset)) if offset == upload.length && upload.note_id.is_none() => complete.push(id),
                 Err(StoreError::Expired) if !self.is_held(id).await => {
@@ -192,8 +193,8 @@ impl Store {
         Ok(fs::metadata(self.paths(id).part).await.map_err(gone)?.len().min(upload.length))
     }
 
-    /// All uploads whose files are whole.
-    async fn ids(&self) -> io::Result<Vec<Uuid>> {
+    /// All uploads that have such a file.
+    async fn ids_of_files(&self, extension: &str) -> io::Result<Vec<Uuid>> {
         let mut files = match fs::read_dir(&self.config.dir).await {
             Ok(files) => files,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(vec![]),
@@ -202,7 +203,8 @@ impl Store {
         let mut ids = vec![];
         while let Some(file) = files.next_entry().await? {
             let name = file.file_name();
-            ids.extend(name.to_str().and_then(|name| Uuid::try_parse(name.strip_suffix(".json")?).ok()));
+            let id = name.to_str().and_then(|name| name.strip_suffix(extension)?.strip_suffix('.'));
+            ids.extend(id.and_then(|id| Uuid::try_parse(id).ok()));
         }
         Ok(ids)
     }
