@@ -114,10 +114,10 @@ enum Shorter {
 impl Shorter {
     fn of(event: &Event) -> Self {
         match event {
-            Event::Processed { data, .. } if data.transcript.is_none() && data.understanding.is_none() => Self::Itself,
-            Event::Processed { data, traceparent } => {
-                Self::Event(Event::processed(data.too_large(), traceparent.clone()))
-            }
+            Event::Processed { data, traceparent } => match data.too_large() {
+                short if short == **data => Self::Itself,
+                short => Self::Event(Event::processed(short, traceparent.clone())),
+            },
             Event::Redacted { .. }
             | Event::Acknowledged { .. }
             | Event::FollowUpDue { .. }

@@ -66,19 +66,27 @@ pub struct Processed {
 }
 
 impl Processed {
-    /// The event of the same note for when this one has more bytes than the broker takes: nothing in it is long.
+    /// The event of the same note for when this one has more bytes than the broker takes: nothing in it is long. What
+    /// was not answered anyway keeps its reason.
     #[must_use]
     pub fn too_large(&self) -> Self {
         const SHORT_BYTES: usize = 1000;
+        let (outcome, reason, detail) = if self.outcome == OutcomeKind::Completed {
+            let detail = "the note was understood, but the result is larger than the broker takes";
+            (OutcomeKind::Failed, Some(Reason::ResultTooLarge), Some(detail.to_owned()))
+        } else {
+            (self.outcome, self.reason, self.detail.clone())
+        };
         let short = |text: &Option<Private>| text.clone().filter(|text| text.expose().len() <= SHORT_BYTES);
         Self {
             conversation: short(&self.conversation),
             sender: short(&self.sender),
             recording: self.recording.clone().filter(|recording| recording.bytes() <= SHORT_BYTES),
             ticket: self.ticket.clone().filter(|ticket| ticket.len() <= SHORT_BYTES),
-            outcome: OutcomeKind::Failed,
-            reason: Some(Reason::ResultTooLarge),
-            detail: Some("the note was understood, but the result is larger than the broker takes".to_owned()),
+            message_id: self.message_id.clone().filter(|id| id.len() <= SHORT_BYTES),
+            outcome,
+            reason,
+            detail,
             transcript: None,
             understanding: None,
             reply: Some(Reply::Abstention { reason: Abstained::NothingUnderstood }),

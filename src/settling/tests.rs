@@ -367,3 +367,21 @@ fn what_is_told_to_others_is_left_out_where_no_broker_takes_it_or_the_result() {
     settling.not_published(Disposition::Retry, &retry);
     assert!(matches!(settling.next(), Next::Settle(Settlement::Retry { .. })));
 }
+
+#[test]
+fn a_refusal_that_is_too_large_is_shortened_once_and_keeps_its_reason() {
+    let mut report = Report::begin(&voice_note(), Attempt::only(), "worker");
+    report.conclude(OutcomeKind::Rejected, Reason::AudioNotFound, "there is no such file");
+    let mut processed = report.finish();
+    processed.conversation = Some("x".repeat(1 << 20).into());
+    processed.message_id = Some("x".repeat(1 << 20));
+    let outcome = Outcome { effects: vec![Event::processed(processed, None)], settlement: Settlement::Ack };
+    let (mut settling, retry) = (Settling::new(outcome, 1), RetryPolicy::default());
+    settling.not_published(Disposition::Fail, &retry);
+    let Next::Publish(Event::Processed { data, .. }) = settling.next() else { panic!("it has an event") };
+    assert_eq!((data.outcome, data.reason), (OutcomeKind::Rejected, Some(Reason::AudioNotFound)));
+    assert!(serde_json::to_vec(data).unwrap().len() < 2000);
+    // Not even that is taken: nothing is left to be said.
+    settling.not_published(Disposition::Fail, &retry);
+    assert!(matches!(settling.next(), Next::Settle(Settlement::DeadLetter(_))));
+}
