@@ -237,7 +237,8 @@ impl<'a> Watch<'a> {
         let now = (self.clock)();
         match envelope::parse_watched(delivery.message()) {
             Ok((Event::Processed { data, traceparent }, published_at)) => {
-                let at = data.sent_at.or(published_at).unwrap_or(now);
+                // A clock that is ahead must not make older what was said since.
+                let at = data.sent_at.or(published_at).unwrap_or(now).min(now);
                 changes.extend(self.cases.note(&data, traceparent, at, self.config));
                 if self.config.spikes.enabled {
                     changes.extend(self.counts.note(&data, at, now));
