@@ -13,7 +13,7 @@ use tracing::{Instrument, info_span};
 
 use crate::{
     backlog::{self, Backlog},
-    broker::{Broker, BrokerError, Deliveries, Delivery, Exchange, Lane, Prefetch, patience},
+    broker::{Broker, BrokerError, Deliveries, Delivery, Exchange, Lane, Prefetch, patience::Patience},
     event::{
         Event, Reason,
         envelope::{self, EventError, PROCESSED_V1, Received},
@@ -97,7 +97,8 @@ pub async fn run(broker: Arc<dyn Broker>, ledger: Ledger, stages: Arc<Stages>, c
     let tasks = TaskTracker::new();
 
     let consume = || worker.broker.consume(prefetch);
-    while let Some(mut deliveries) = patience::open(consume, "the work queue cannot be consumed yet", &shutdown).await {
+    let mut patience = Patience::new("the work queue cannot be consumed yet");
+    while let Some(mut deliveries) = patience.open(consume, &shutdown).await {
         worker.take_from(deliveries.as_mut(), &tasks, &shutdown).await;
     }
 

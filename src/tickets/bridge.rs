@@ -18,7 +18,13 @@ pub mod once;
 mod suspects;
 mod turns;
 
-use std::{sync::Arc, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
 use jiff::Timestamp;
 use sha2::{Digest, Sha256};
@@ -38,7 +44,7 @@ use super::{
 };
 use crate::{
     audio::fetch::Fetcher,
-    broker::{Broker, Consumers, Deliveries, Delivery, ResultQueue, patience},
+    broker::{Broker, Consumers, Deliveries, Delivery, ResultQueue, patience::Patience},
     event::{Processed, Reason, envelope},
     hex,
     outcome::{DeadLetterCause, Disposition, Settlement, Stage},
@@ -129,9 +135,9 @@ impl Bridge {
             }
             let queue = self.config.queue();
             let consume = || broker.consume_results(&queue, self.config.notes_at_a_time.max(1));
-            let what = "the results for a ticketing system cannot be consumed yet";
+            let mut patience = Patience::new("the results for a ticketing system cannot be consumed yet");
             let mut last = None;
-            while let Some(mut deliveries) = patience::open(consume, what, &shutdown).await {
+            while let Some(mut deliveries) = patience.open(consume, &shutdown).await {
                 self.take_from(deliveries.as_mut(), &tasks, &shutdown).await;
                 last = shutdown.is_requested().then_some(deliveries);
             }
@@ -182,10 +188,14 @@ impl Bridge {
     }
 
     async fn handle(&self, delivery: Box<dyn Delivery>, shutdown: &Shutdown) {
+        let asked = AtomicBool::new(false);
         let settlement = tokio::select! {
-            settlement = self.settlement(delivery.as_ref(), shutdown) => settlement,
+            settlement = self.settlement(delivery.as_ref(), shutdown, &asked) => settlement,
             () = self.hand_back.cancelled() => None,
         };
+        // What the system was asked for it may still carry out: before that, its marker would be looked for in vain.
+        let may_be_written = asked.load(Ordering::Relaxed);
+        let settlement = settlement.or(may_be_written.then_some(Settlement::Later { after: self.request_limit() }));
         let settled = match settlement {
             Some(settlement) => delivery.settle(&settlement).await,
             None => delivery.hand_back().await,
@@ -196,8 +206,8 @@ impl Bridge {
         }
     }
 
-    /// What becomes of a delivery; none: it is to be handed back.
-    async fn settlement(&self, delivery: &dyn Delivery, shutdown: &Shutdown) -> Option<Settlement> {
+    /// What becomes of a delivery; none: it is to be handed back. `asked` tells whether its system was asked to write it.
+    async fn settlement(&self, delivery: &dyn Delivery, shutdown: &Shutdown, asked: &AtomicBool) -> Option<Settlement> {
         let result = match envelope::parse_processed(delivery.message()) {
             Ok(result) => result,
             Err(error) => {
@@ -231,6 +241,7 @@ impl Bridge {
                 // A pause may be long: what it holds up goes back at once.
                 () = shutdown.requested() => self.gate.passes_now().then_some(())?,
             }
+            asked.store(true, Ordering::Relaxed);
             let error = match once::write(self.connector.as_ref(), &entry).await {
                 Ok(written) => {
                     self.gate.succeeded();

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader},
     process::{Command, Stdio},
+    time::Duration,
 };
 
 use sprachpost::{
@@ -35,6 +36,26 @@ async fn a_message_id_is_queued_once_within_the_window() {
         broker.publish(Exchange::Notes, &nameless).await.unwrap();
         next(&mut deliveries).await.settle(&Settlement::Ack).await.unwrap();
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_note_that_could_not_be_given_back_at_once_is_given_back_when_the_file_can_be_written() {
+    let mut place = Place::embedded();
+    // Renewed every three seconds, and far from running out by itself.
+    place.config = Config { lease_s: 9, confirm_s_max: 1, ..Config::default() };
+    let broker = place.open().await;
+    submit(&broker, "a").await;
+    let mut deliveries = broker.consume(1.into()).await.unwrap();
+    let delivery = next(&mut deliveries).await;
+    let path = secrecy::ExposeSecret::expose_secret(&place.url).trim_start_matches("embedded:").to_owned();
+    let another = rusqlite::Connection::open(path).unwrap();
+    another.execute_batch("BEGIN IMMEDIATE").unwrap();
+    drop(delivery);
+    tokio::time::sleep(Duration::from_millis(1500)).await;
+    another.execute_batch("COMMIT").unwrap();
+    let again = tokio::time::timeout(Duration::from_secs(7), next(&mut deliveries)).await.unwrap();
+    assert_eq!(again.attempt(), 2);
+    again.settle(&Settlement::Ack).await.unwrap();
 }
 
 #[tokio::test]
@@ -135,7 +156,7 @@ async fn a_killed_process_loses_its_note_when_its_lease_runs_out_and_not_before(
     let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
     assert!(lines.any(|line| line.unwrap().contains("taken")), "the child says that it holds the note");
     let mut deliveries = broker.consume(1.into()).await.unwrap();
-    let stolen = tokio::time::timeout(3 * std::time::Duration::from_secs(1), deliveries.next()).await;
+    let stolen = tokio::time::timeout(Duration::from_secs(3), deliveries.next()).await;
     assert!(stolen.is_err(), "a living process keeps its note beyond the first lease");
     child.kill().unwrap();
     child.wait().unwrap();

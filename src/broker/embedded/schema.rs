@@ -127,6 +127,9 @@ const V4: &str = "
     CREATE TABLE bindings (queue TEXT, pattern TEXT, PRIMARY KEY (queue, pattern)) WITHOUT ROWID;
 ";
 
+/// Statements that are kept prepared: more than the queue has, so that none is parsed twice.
+const STATEMENTS_MAX: usize = 64;
+
 /// Opens the file, with its folder and its tables, and makes every commit survive a loss of power.
 pub(super) fn open(path: &Path, busy_limit: Duration) -> Result<Connection, BrokerError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -145,6 +148,7 @@ pub(super) fn storage(path: &Path, source: impl Into<Box<dyn std::error::Error +
 /// With a write-ahead log, `FULL` is the weakest setting that survives a loss of power: a note whose sender was told
 /// "queued" is on the disk. Commits are shared (see [`super::storage`]), so that it is affordable.
 fn prepare(connection: &mut Connection, busy_limit: Duration) -> rusqlite::Result<()> {
+    connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
     connection.busy_timeout(busy_limit)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;

@@ -7,7 +7,7 @@
 use std::{
     path::{Path, PathBuf},
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, Ordering},
         mpsc,
     },
@@ -35,8 +35,11 @@ struct Shared {
     answer_limit: Duration,
     healthy: AtomicBool,
     stopped: AtomicBool,
+    /// What nobody waits for and could not be done yet.
+    left_over: Mutex<Vec<Repeatable>>,
 }
 
+type Repeatable = Arc<dyn Fn(&Connection) -> rusqlite::Result<()> + Send + Sync>;
 type Failure = Arc<rusqlite::Error>;
 /// Called after the commit, with what kept the job from being done.
 type Reply = Box<dyn FnOnce(Option<Failure>) + Send>;
@@ -71,6 +74,7 @@ impl Storage {
             answer_limit,
             healthy: AtomicBool::new(true),
             stopped: AtomicBool::new(false),
+            left_over: Mutex::default(),
         });
         let mut thread = Thread { connection, inbox, shared: shared.clone(), upkeep: Box::new(upkeep), interval };
         std::thread::Builder::new()
@@ -96,10 +100,20 @@ impl Storage {
         self.request(Request::Write, job).await
     }
 
-    /// A writing job that nobody waits for.
-    pub(super) fn write_later(&self, job: impl FnOnce(&Connection) -> rusqlite::Result<()> + Send + 'static) {
+    /// A writing job that nobody waits for. If the file does not take it, it is done with the next upkeep.
+    pub(super) fn write_later(&self, job: impl Fn(&Connection) -> rusqlite::Result<()> + Send + Sync + 'static) {
+        let (job, shared): (Repeatable, _) = (Arc::new(job), self.shared.clone());
+        let again = job.clone();
+        let request = work(
+            move |connection| job(connection),
+            move |outcome| {
+                if outcome.is_err() {
+                    shared.left_over().push(again);
+                }
+            },
+        );
         // Once the thread has stopped there is nothing left to do: leases run out by themselves.
-        let _ = self.requests.send(Request::Write(work(job, |_| ())));
+        let _ = self.requests.send(Request::Write(request));
     }
 
     /// Ends the thread after everything that was asked for before.
@@ -129,6 +143,13 @@ impl Storage {
                 Err(BrokerError::TimedOut { what: "a change of the queue file", limit: self.shared.answer_limit })
             }
         }
+    }
+}
+
+impl Shared {
+    fn left_over(&self) -> MutexGuard<'_, Vec<Repeatable>> {
+        // A list of jobs is whole after every statement.
+        self.left_over.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
@@ -192,11 +213,21 @@ impl Thread {
     }
 
     fn do_upkeep(&mut self) {
-        let done = (self.upkeep)(&self.connection);
+        // First: upkeep renews what was to be given back, too.
+        let done = self.do_left_over().and_then(|()| (self.upkeep)(&self.connection));
         if let Err(error) = &done {
             tracing::warn!(%error, "upkeep of the queue file failed, it is tried again");
         }
         self.shared.healthy.store(done.is_ok(), Ordering::Relaxed);
+    }
+
+    fn do_left_over(&self) -> rusqlite::Result<()> {
+        let mut left_over = self.shared.left_over();
+        while let Some(job) = left_over.last() {
+            job(&self.connection)?;
+            left_over.pop();
+        }
+        Ok(())
     }
 
     fn commit(&mut self, writes: Vec<Work>) {
