@@ -190,6 +190,17 @@ fn look(table: &[(&str, u32)], word: &str) -> Option<u32> {
     table.iter().find(|(name, _)| *name == word).map(|&(_, value)| value)
 }
 
+/// A year as it is said in German: "neunzehnhundertachtzig", "zweitausendsechsundzwanzig".
+#[must_use]
+pub fn year(word: &str) -> Option<u32> {
+    let Some((century, rest)) = word.split_once("hundert").filter(|(century, _)| !century.contains("tausend")) else {
+        return german(word).filter(|year| *year >= 1000);
+    };
+    let rest = rest.strip_prefix("und").unwrap_or(rest);
+    let rest = if rest.is_empty() { 0 } else { german(rest).filter(|&rest| rest < 100)? };
+    Some(german(century).filter(|century| (10..100).contains(century))? * 100 + rest)
+}
+
 /// An ordinal from 1 to 31: "dritten", "einundzwanzigsten", "third", or the digits of "3.".
 #[must_use]
 pub fn ordinal(word: &str) -> Option<u32> {

@@ -7,10 +7,11 @@
 //! Every field is copied by name: one that is added to the event later does not compile until somebody has decided
 //! what becomes of it here.
 
-mod addresses;
+mod mail;
 mod mask;
 mod names;
 mod numbers;
+mod streets;
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -173,8 +174,8 @@ fn mask_of(
 
 fn guesses(seen: &Seen, entities: &[Entity]) -> Vec<Found> {
     let mut found = repeated(seen, entities);
-    found.extend(addresses::mail(seen));
-    found.extend(addresses::streets(seen));
+    found.extend(mail::find(seen));
+    found.extend(streets::find(seen));
     found.extend(names::find(seen, entities));
     found.extend(numbers::find(seen, entities));
     found

@@ -1,10 +1,12 @@
 //! Owns numbers and spelled words that may say who somebody is, in figures or in words, with whatever is said between
 //! them.
 
+use std::ops::Range;
+
 use super::{Found, NUMBER, SPELLED, Seen};
 use crate::{
     event::processed::Entity,
-    understanding::entities::numbers::{german, ordinal, spoken},
+    understanding::entities::numbers::{ordinal, spoken, year},
 };
 
 /// A number of so many figures, all in all, says nothing about anybody: a count, an hour, a year.
@@ -78,7 +80,64 @@ struct Piece {
     words: usize,
 }
 
+/// After these every number goes, however short: it opens an account, a card or a door.
+const SECRETS: [&str; 17] = [
+    "pin",
+    "puk",
+    "tan",
+    "geheimzahl",
+    "geheimnummer",
+    "pruefziffer",
+    "pruefnummer",
+    "sicherheitscode",
+    "kartenpruefnummer",
+    "cvc",
+    "cvv",
+    "code",
+    "gueltig",
+    "ablaufdatum",
+    "valid",
+    "expires",
+    "expiry",
+];
+/// After these a word goes as well.
+const PASSWORDS: [&str; 5] = ["passwort", "kennwort", "kundenkennwort", "password", "passphrase"];
+/// So many words after its name a secret begins at the latest: "gültig bis Ende 12 28".
+const SECRET_WITHIN: usize = 4;
+
 pub(super) fn find(seen: &Seen, entities: &[Entity]) -> Vec<Found> {
+    let mut found = runs(seen, entities);
+    for at in 0..seen.words.len() {
+        found.extend(secret(seen, at).or_else(|| plate(seen, at)).map(|at| (NUMBER.to_owned(), at)));
+    }
+    found
+}
+
+/// "Prüfziffer 123", "gültig bis 12 28", "mein Passwort ist Sonnenschein"
+fn secret(seen: &Seen, at: usize) -> Option<Range<usize>> {
+    let is_password = PASSWORDS.contains(&seen.word(at));
+    if !is_password && !SECRETS.contains(&seen.word(at)) {
+        return None;
+    }
+    let near = (at + 1..=at + SECRET_WITHIN).take_while(|&word| !seen.gap_after(word - 1).contains(['.', '!', '?']));
+    let number = near.clone().find_map(|first| Some(first..first + run(seen, first)?.words));
+    let word = || near.clone().find(|&word| !matches!(seen.word(word), "ist" | "lautet" | "is" | "das" | "mein"));
+    number.or_else(|| word().filter(|&word| is_password && word < seen.words.len()).map(|word| word..word + 1))
+}
+
+/// "K AB 1234": town, letters and figures of a number plate.
+fn plate(seen: &Seen, at: usize) -> Option<Range<usize>> {
+    let is_capitals = |at: usize, max: usize| {
+        let written = seen.written(at);
+        (1..=max).contains(&written.chars().count()) && written.chars().all(char::is_uppercase)
+    };
+    let figures = seen.word(at + 2);
+    let is_number = (1..=4).contains(&figures.len()) && figures.bytes().all(|b| b.is_ascii_digit());
+    let joined = (at..at + 2).all(|word| matches!(seen.gap_after(word), " " | "-" | " - " | ", "));
+    (is_capitals(at, 3) && is_capitals(at + 1, 2) && is_number && joined).then_some(at..at + 3)
+}
+
+fn runs(seen: &Seen, entities: &[Entity]) -> Vec<Found> {
     let values: Vec<(&str, String)> = entities
         .iter()
         .map(|entity| (entity.kind.as_str(), digits(entity.value.expose())))
@@ -96,8 +155,9 @@ pub(super) fn find(seen: &Seen, entities: &[Entity]) -> Vec<Found> {
         if let Some((kind, _)) = known {
             found.push(((*kind).to_owned(), at.clone()));
         } else if ends_in_postal_code(seen, &run, at.end - 1) && seen.is_capitalised(at.end) {
-            // "80331 München"
-            found.push(("address".to_owned(), at.start..at.end + 1));
+            // "80331 München", "12 a, fünf null sechs sechs sieben Köln"
+            let kind = if run.figures.len() == POSTAL_CODE_FIGURES { "address" } else { NUMBER };
+            found.push((kind.to_owned(), at.start..at.end + 1));
         } else if run.figures.is_empty() && run.letters >= LETTERS_MIN {
             found.push((SPELLED.to_owned(), at.clone()));
         } else if run.figures.len() + run.letters > FIGURES_MAX || run.letters >= LETTERS_MIN {
@@ -108,11 +168,12 @@ pub(super) fn find(seen: &Seen, entities: &[Entity]) -> Vec<Found> {
     found
 }
 
-/// All of it is one, or its last word, written.
+/// All of it is one, or its end may be, written or in words.
 fn ends_in_postal_code(seen: &Seen, run: &Piece, last: usize) -> bool {
     let word = seen.word(last);
-    let written = word.len() == POSTAL_CODE_FIGURES && word.bytes().all(|b| b.is_ascii_digit());
-    (written || run.figures.len() == POSTAL_CODE_FIGURES) && seen.gap_after(last) == " "
+    let in_figures = word.bytes().all(|b| b.is_ascii_digit());
+    let ends = if in_figures { word.len() == POSTAL_CODE_FIGURES } else { run.figures.len() > POSTAL_CODE_FIGURES };
+    (ends || run.figures.len() == POSTAL_CODE_FIGURES) && seen.gap_after(last) == " "
 }
 
 fn digits(value: &str) -> String {
@@ -156,14 +217,6 @@ fn piece(seen: &Seen, at: usize) -> Option<Piece> {
         return Some(Piece { figures: MONTH_FIGURES.to_owned(), letters: 0, words: 1 });
     }
     letter(seen, at)
-}
-
-/// "neunzehnhundertachtzig"
-fn year(word: &str) -> Option<u32> {
-    let (century, rest) = word.split_once("hundert")?;
-    let rest = rest.strip_prefix("und").unwrap_or(rest);
-    let rest = if rest.is_empty() { 0 } else { german(rest).filter(|&rest| rest < 100)? };
-    Some(german(century).filter(|&century| century < 100)? * 100 + rest)
 }
 
 /// "M", or "M wie Martha".

@@ -100,7 +100,7 @@ fn what_may_be_personal_goes_though_nobody_knows_what_it_is() {
         ("Da steht 12345 drauf.", "Da steht [Zahl] drauf."),
         ("sieben vier äh eins, und dann noch acht acht", "[Zahl]"),
         ("dreizehnter Mai neunzehnhundertachtzig", "[Datum]"),
-        ("dreizehnter fünfter neunzehnhundertachtzig", "[Zahl]"),
+        ("dreizehnter fünfter neunzehnhundertachtzig", "[Datum]"),
         ("Geräte XK4711Z und XK-47-11-08", "Geräte [Zahl] und XK-[Zahl]"),
         ("Ich buchstabiere: B wie Berta, R, A, N, D, T.", "Ich buchstabiere: [Buchstabiert]."),
         ("Frau Müller hat mir das gesagt", "Frau [Name] hat mir das gesagt"),
@@ -112,6 +112,88 @@ fn what_may_be_personal_goes_though_nobody_knows_what_it_is() {
     }
     assert_eq!(left_of("en", "it says nine eight two zero three on it"), "it says [Zahl] on it");
     assert_eq!(left_of("en", "my name is Sarah Jones, thanks"), "my name is [Name], thanks");
+}
+
+/// What is left of a note, for all that are left otherwise.
+fn check(language: &str, cases: &[(&str, &str)]) {
+    let wrong =
+        cases.iter().map(|&(said, left)| (said, left_of(language, said), left)).filter(|(_, is, left)| is != left);
+    assert_eq!(wrong.collect::<Vec<_>>(), [], "said, what is left, what should be");
+}
+
+#[test]
+fn a_street_goes_whole_however_it_is_called() {
+    check(
+        "de",
+        &[
+            ("Ich wohne in der Goethestr. 5b.", "Ich wohne in der [Adresse]."),
+            ("Es ist die Lindenstr. 12 im Hof", "Es ist die [Adresse] im Hof"),
+            ("Schillerstraße, Hausnummer 8", "[Adresse]"),
+            ("Es geht um Am Alten Markt 3.", "Es geht um [Adresse]."),
+            ("Lieferung Unter den Linden 5 bitte", "Lieferung [Adresse] bitte"),
+            ("Das ist Neuer Wall 14.", "Das ist [Adresse]."),
+            ("Ich wohne Am Hof 2.", "Ich wohne [Adresse]."),
+            ("Das Haus steht An der Kirche 1.", "Das Haus steht [Adresse]."),
+            ("Ich wohne Steintor 4.", "Ich wohne [Adresse]."),
+            ("Es ist die Karl-Marx-Straße 7.", "Es ist die [Adresse]."),
+            ("Es ist die Karl Marx Straße 7.", "Es ist die [Adresse]."),
+            ("Musterweg 12 a, fünf null sechs sechs sieben Köln", "[Adresse]"),
+            ("Musterweg 12, 61348 Bad Homburg", "[Adresse]"),
+            ("Musterweg 12-14 in Köln.", "[Adresse]."),
+            ("Am Router 3 Lampen, am Montag um 14 Uhr", "Am Router 3 Lampen, am Montag um [Uhrzeit]"),
+        ],
+    );
+    check(
+        "en",
+        &[
+            ("I live at 12 Baker Street, thanks", "I live at [Adresse], thanks"),
+            ("It is 221B Baker Street.", "It is [Adresse]."),
+        ],
+    );
+}
+
+#[test]
+fn a_name_goes_wherever_somebody_says_it_of_themselves() {
+    check(
+        "de",
+        &[
+            ("Schmidt hier, guten Tag.", "[Name] hier, guten Tag."),
+            ("Hallo, Karin Schmidt hier.", "Hallo, [Name] hier."),
+            ("Ich bin's, der Thomas Becker.", "Ich bin's, der [Name]."),
+            ("Hier ist wieder Petra Lang.", "Hier ist wieder [Name]."),
+            ("Guten Tag, hier ist Müller, Sabine Müller.", "Guten Tag, hier ist [Name]."),
+            ("Das sagte Herr Doktor von der Heide.", "Das sagte Herr [Name]."),
+            ("auf den Namen Karin Vogel.", "auf den Namen [Name]."),
+            ("Nachname Vogel, Vorname Karin.", "Nachname [Name], Vorname [Name]."),
+            ("Karin Vogel am Apparat.", "[Name] am Apparat."),
+            ("Ich bin Karin Vogel.", "Ich bin [Name]."),
+        ],
+    );
+    check("en", &[("Hello, I'm John Smith.", "Hello, I'm [Name]."), ("John Smith speaking.", "[Name] speaking.")]);
+    for said in [
+        "Ich bin der Meinung, dass das nicht geht.",
+        "Ich bin die Einzige, die wartet.",
+        "Ich bin Kunde bei Ihnen.",
+        "Das Internet hier, das geht nicht.",
+    ] {
+        assert_eq!(left_of("de", said), said);
+    }
+}
+
+#[test]
+fn no_rest_of_an_address_a_plate_or_a_card_stays() {
+    check(
+        "de",
+        &[
+            ("Meine Mail ist sabine 1978 at gmail dot com", "Meine Mail ist [E-Mail]"),
+            ("Meine Mail ist mustermann, alles klein, ät gmx Punkt de", "Meine Mail ist [E-Mail]"),
+            ("Sie lautet anna fünfundachtzig ät web.de", "Sie lautet [E-Mail]"),
+            ("Mein Auto, K AB 1234, steht da.", "Mein Auto, [Zahl], steht da."),
+            ("gültig bis 12 28, Prüfziffer 123.", "gültig bis [Zahl], Prüfziffer [Zahl]."),
+            ("Mein Passwort ist Sonnenschein.", "Mein Passwort ist [Zahl]."),
+            ("Bestellnummer 47 12, nicht 47 11.", "Bestellnummer [Bestellnummer], nicht [Bestellnummer]."),
+        ],
+    );
 }
 
 #[test]

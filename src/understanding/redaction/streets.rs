@@ -1,0 +1,257 @@
+//! Owns streets with a number: "Lange Straße 5", "Goethestr. 5b", "Am Alten Markt 3", "12 Baker Street", and the town
+//! that is named right behind.
+
+use std::ops::Range;
+
+use super::{Found, Seen};
+use crate::understanding::entities::{
+    counts::{self, Counted},
+    numbers,
+};
+
+/// What streets end in; a number behind makes an address of it.
+const STREETS: [&str; 38] = [
+    "strasse",
+    "str",
+    "weg",
+    "gasse",
+    "platz",
+    "allee",
+    "ring",
+    "damm",
+    "ufer",
+    "chaussee",
+    "steig",
+    "pfad",
+    "markt",
+    "hof",
+    "wall",
+    "graben",
+    "bruecke",
+    "garten",
+    "winkel",
+    "kamp",
+    "stieg",
+    "hoehe",
+    "kai",
+    "zeile",
+    "promenade",
+    "park",
+    "siedlung",
+    "street",
+    "road",
+    "avenue",
+    "lane",
+    "drive",
+    "close",
+    "court",
+    "square",
+    "terrace",
+    "crescent",
+    "gardens",
+];
+/// They stand alone behind their names: "Karl Marx Straße", "Baker Street".
+const STREET_WORDS_BEFORE: usize = 2;
+/// "Unter den Linden", "Am Hof", "An der Kirche".
+const PLACES: [&str; 15] =
+    ["am", "an", "auf", "im", "in", "unter", "zum", "zur", "vor", "hinter", "bei", "beim", "ob", "ueber", "zu"];
+const ARTICLES: [&str; 4] = ["der", "den", "dem", "die"];
+/// "Neuer Wall", "Lange Reihe"
+const ADJECTIVES: [&str; 18] = [
+    "neu", "alt", "lang", "gross", "klein", "hoh", "breit", "kurz", "ober", "unter", "hinter", "vorder", "mittler",
+    "rot", "gruen", "weiss", "schwarz", "schoen",
+];
+/// Where somebody says where they live, any name with a number is a street.
+const LIVING: [&str; 16] = [
+    "wohne",
+    "wohnt",
+    "wohnen",
+    "wohnhaft",
+    "adresse",
+    "anschrift",
+    "lieferadresse",
+    "lieferanschrift",
+    "rechnungsadresse",
+    "umgezogen",
+    "gezogen",
+    "ziehe",
+    "live",
+    "living",
+    "address",
+    "moved",
+];
+const LIVING_WITHIN: usize = 6;
+/// Capitals that are followed by a number and are no streets.
+const NO_STREETS: [&str; 33] = [
+    "montag",
+    "dienstag",
+    "mittwoch",
+    "donnerstag",
+    "freitag",
+    "samstag",
+    "sonntag",
+    "januar",
+    "februar",
+    "maerz",
+    "april",
+    "mai",
+    "juni",
+    "juli",
+    "august",
+    "september",
+    "oktober",
+    "november",
+    "dezember",
+    "jahr",
+    "monday",
+    "tuesday",
+    "wednesday",
+    "thursday",
+    "friday",
+    "saturday",
+    "sunday",
+    "rechnung",
+    "bestellung",
+    "kundennummer",
+    "bestellnummer",
+    "nummer",
+    "order",
+];
+/// Longer numbers are of something else: years, orders.
+const HOUSE_DIGITS_MAX: usize = 3;
+const POSTAL_CODE_DIGITS: usize = 5;
+/// "Bad Homburg", "Frankfurt am Main" less its last word.
+const TOWN_WORDS_MAX: usize = 2;
+
+pub(super) fn find(seen: &Seen) -> Vec<Found> {
+    let all = (0..seen.words.len()).flat_map(|at| {
+        let german = by_ending(seen, at).or_else(|| by_preposition(seen, at)).or_else(|| by_adjective(seen, at));
+        german.or_else(|| by_living(seen, at)).into_iter().chain(english(seen, at))
+    });
+    all.map(|street| ("address".to_owned(), with_town(seen, street))).collect()
+}
+
+/// "Hauptstraße siebzehn b", "Goethestr. 5b", "Schillerstraße, Hausnummer 8"
+fn by_ending(seen: &Seen, at: usize) -> Option<Range<usize>> {
+    let word = seen.word(at);
+    // "Das Paket ist weg, eins fehlt" names no street.
+    let is_noun = seen.is_capitalised(at) || word.ends_with("strasse");
+    let is_street = is_noun && STREETS.iter().any(|street| word.ends_with(street));
+    let gap = seen.gap_after(at);
+    let goes_on = matches!(gap, " " | ", ") || (word.ends_with("str") && gap.trim_end() == ".");
+    let house = Some(at + 1).filter(|_| is_street && goes_on).and_then(|number| house(seen, number))?;
+    let alone = if STREETS.contains(&word) { STREET_WORDS_BEFORE } else { 0 };
+    let mut first = at;
+    // "Karl-Marx-Straße" is one name; "Lange Straße" takes its first word along.
+    while first > 0 {
+        let gap = seen.gap_after(first - 1);
+        if gap == "-" || (gap == " " && at - first < alone && seen.is_capitalised(first - 1)) {
+            first -= 1;
+        } else {
+            break;
+        }
+    }
+    if first == at && alone > 0 && at > 0 {
+        first -= 1;
+    }
+    Some(first..house)
+}
+
+/// "Am Alten Markt 3", "Unter den Linden 5"
+fn by_preposition(seen: &Seen, at: usize) -> Option<Range<usize>> {
+    if !PLACES.contains(&seen.word(at)) || seen.gap_after(at) != " " {
+        return None;
+    }
+    let article = usize::from(ARTICLES.contains(&seen.word(at + 1)));
+    let first = at + 1 + article;
+    let has_ending = |last: usize| STREETS.iter().any(|street| seen.word(last).ends_with(street));
+    // A street that is known by its ending leaves "in der" to stand.
+    let mut names = (1..=2).map(|words| first..first + words).filter(|name| !has_ending(name.end - 1));
+    names.find_map(|name| named_house(seen, name)).map(|end| at..end)
+}
+
+/// "Neuer Wall 14"
+fn by_adjective(seen: &Seen, at: usize) -> Option<Range<usize>> {
+    let word = seen.word(at);
+    let is_adjective =
+        ["e", "er", "es", "en"].iter().filter_map(|end| word.strip_suffix(end)).any(|stem| ADJECTIVES.contains(&stem));
+    named_house(seen, at..at + 2).filter(|_| is_adjective).map(|end| at..end)
+}
+
+/// "Ich wohne Steintor 4"
+fn by_living(seen: &Seen, at: usize) -> Option<Range<usize>> {
+    let lives = (at.saturating_sub(LIVING_WITHIN)..at).any(|before| LIVING.contains(&seen.word(before)));
+    if !lives {
+        return None;
+    }
+    (1..=3).find_map(|words| named_house(seen, at..at + words)).map(|end| at..end)
+}
+
+/// "221B Baker Street"
+fn english(seen: &Seen, at: usize) -> Option<Range<usize>> {
+    let named = at + number(seen, at)?;
+    let last = (named + 1..named + 4).find(|&last| STREETS.contains(&seen.word(last)))?;
+    let is_name = (named..=last).all(|word| seen.is_capitalised(word) && seen.gap_after(word - 1) == " ");
+    is_name.then_some(at..last + 1)
+}
+
+/// The end of a house number behind these words, if all of them may be the name of a street.
+fn named_house(seen: &Seen, name: Range<usize>) -> Option<usize> {
+    let is_other = |word: &str| NO_STREETS.contains(&word) || word.ends_with("nummer");
+    let is_name = name.clone().all(|word| {
+        seen.is_capitalised(word) && matches!(seen.gap_after(word), " " | "-") && !is_other(seen.word(word))
+    });
+    let end = if is_name { house(seen, name.end)? } else { return None };
+    let digits = seen.word(name.end).bytes().take_while(u8::is_ascii_digit).count();
+    let counted = counts::after(seen.text, seen.words, seen.german, end - 1);
+    (digits <= HOUSE_DIGITS_MAX && counted == Counted::Nothing).then_some(end)
+}
+
+/// The end of a house number that begins here: "17", "Nummer 17 b", "12-14".
+fn house(seen: &Seen, at: usize) -> Option<usize> {
+    let named = matches!(seen.word(at), "nummer" | "nr" | "number" | "hausnummer");
+    let at = at + usize::from(named);
+    let mut end = at + number(seen, at)?;
+    if matches!(seen.gap_after(end - 1), "-" | "/" | " - " | "–")
+        && let Some(second) = number(seen, end)
+    {
+        end += second;
+    }
+    let letter = seen.words.get(end).filter(|word| seen.text[word.at.clone()].chars().count() == 1);
+    let is_letter = letter.is_some_and(|word| word.folded.bytes().all(|b| b.is_ascii_lowercase()));
+    Some(end + usize::from(is_letter && seen.gap_after(end - 1).trim().is_empty()))
+}
+
+/// How many words the number that begins here takes.
+fn number(seen: &Seen, at: usize) -> Option<usize> {
+    if seen.word(at).starts_with(|c: char| c.is_ascii_digit()) {
+        return Some(1);
+    }
+    numbers::spoken(seen.words.get(at..)?).filter(|spoken| !spoken.weak).map(|spoken| spoken.words)
+}
+
+/// With the postal code and the town behind it: "Musterweg 12 a, fünf null sechs sechs sieben Köln", "… 12 in Köln".
+fn with_town(seen: &Seen, street: Range<usize>) -> Range<usize> {
+    let near = |at: usize| at > 0 && matches!(seen.gap_after(at - 1), " " | ", ");
+    let linked = seen.word(street.end) == "in" && near(street.end);
+    let at = street.end + usize::from(linked);
+    let (mut code, mut digits) = (at, 0);
+    while digits < POSTAL_CODE_DIGITS && near(code) {
+        let Some(spoken) = seen.words.get(code..).and_then(numbers::spoken) else { break };
+        digits += spoken.digits.len();
+        code += spoken.words;
+    }
+    let has_code = digits == POSTAL_CODE_DIGITS;
+    let town = if has_code { code } else { at };
+    // Without a code only what "in" or a comma makes a town.
+    let follows = near(town) && (has_code || linked || seen.gap_after(town - 1) == ", ");
+    let mut end = town;
+    while follows
+        && end < town + TOWN_WORDS_MAX
+        && seen.is_capitalised(end)
+        && (end == town || seen.gap_after(end - 1) == " ")
+    {
+        end += 1;
+    }
+    if end > town || has_code { street.start..end } else { street }
+}
