@@ -316,6 +316,9 @@ pub enum Abstained {
     FactMissing,
     /// The playbook leaves this intent to people.
     LeftToPeople,
+    /// The text would contradict the note: the matter is denied or settled in it, or how the customer wants to be reached
+    /// is another way, or not said.
+    Contradicted,
 }
 
 /// Where the note belongs.

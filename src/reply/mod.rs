@@ -3,10 +3,11 @@
 //!
 //! Better silent than a bad dialogue: whenever the intent, the language or a fact is unsure there is a question or an
 //! abstention with its reason. Nothing here is ever sent by itself. What a customer says is data: it fills a slot and
-//! is not looked at again. [`acknowledgement`] answers before anybody has listened; [`draft`] may say a suggestion once
-//! more, in the customer's tone.
+//! is not looked at again, but for what it denies (`contradiction.rs`). [`acknowledgement`] answers before anybody has
+//! listened; [`draft`] may say a suggestion once more, in the customer's tone.
 
 pub mod acknowledgement;
+mod contradiction;
 pub mod draft;
 
 use jiff::Timestamp;
@@ -14,10 +15,13 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    event::processed::{Abstained, Entity, FollowUp, Reply, Route, Transcript, Understanding},
+    event::processed::{self, Abstained, Entity, FollowUp, Reply, Route, Transcript, Understanding},
     note::VoiceNote,
     private::Private,
-    understanding::playbook::{Intent, Part, Playbook, ReplyTexts, Template},
+    understanding::{
+        playbook::{Intent, Part, Playbook, ReplyTexts, Template},
+        urgency,
+    },
 };
 
 /// How replies are made, beyond what the playbook says.
@@ -27,6 +31,9 @@ pub struct Config {
     /// A language model that may rephrase suggestions.
     pub draft: draft::Config,
 }
+
+/// With another intent as likely as this, one that gives way is not all that the note is about.
+const GIVES_WAY_FROM: f32 = 0.4;
 
 /// A fact longer than this is no fact.
 const FACT_CHARS_MAX: usize = 120;
@@ -80,27 +87,44 @@ fn reply(
         return Err(Abstained::NothingUnderstood);
     }
     let intent = intent.ok_or(Abstained::IntentUnsure)?;
-    if intent.left_to_people || (route.escalate && playbook.abstain.escalated) {
+    let for_people = |ground: &String| urgency::FOR_PEOPLE.contains(&ground.as_str());
+    if intent.left_to_people
+        || (route.escalate && playbook.abstain.escalated)
+        || understanding.urgency.grounds.iter().any(for_people)
+    {
         return Err(Abstained::LeftToPeople);
     }
-    if playbook.abstain.several_intents && holds_another_request(playbook, understanding) {
+    if playbook.abstain.several_intents && holds_another_request(playbook, intent, understanding) {
         return Err(Abstained::SeveralIntents);
     }
     if intent.replies.is_empty() {
         return Err(Abstained::NoTemplate);
     }
     let texts = intent.replies.get(&transcript.language).ok_or(Abstained::NoTemplateInLanguage)?;
-    // Announcing a call to somebody who asked not to be called is worse than silence.
-    if texts.calls && understanding.contact.phone_allowed == Some(false) {
-        return Err(Abstained::LeftToPeople);
+    if contradiction::is_denied_or_settled(intent, transcript.text.expose()) {
+        return Err(Abstained::Contradicted);
     }
-    answer(playbook, intent, texts, &transcript.language, &understanding.entities)
+    let reply = answer(playbook, intent, texts, &transcript.language, &understanding.entities)?;
+    let promises_no_call = match &reply {
+        Reply::Suggestion { text, .. } | Reply::Question { text, .. } => contradiction::promises_no_call(text.expose()),
+        Reply::Abstention { .. } => false,
+    };
+    // A call announced to somebody who wants none is worse than silence, and so is none for somebody who waits for one.
+    let unwanted = understanding.contact.phone_allowed == Some(false);
+    if (texts.calls && unwanted) || (promises_no_call && !unwanted) {
+        return Err(Abstained::Contradicted);
+    }
+    Ok(reply)
 }
 
-/// An alternative with a sentence of its own is a second request, unless it is of the kind that gives way.
-fn holds_another_request(playbook: &Playbook, understanding: &Understanding) -> bool {
+/// An alternative with a sentence of its own is a second request, and beside an intent that gives way one that is likely
+/// enough; unless it is itself of the kind that gives way.
+fn holds_another_request(playbook: &Playbook, intent: &Intent, understanding: &Understanding) -> bool {
     let gives_way = |name: &str| playbook.intent(name).is_none_or(|intent| intent.secondary);
-    understanding.alternatives.iter().any(|other| other.evidence.is_some() && !gives_way(&other.name))
+    let counts = |other: &&processed::Intent| {
+        other.evidence.is_some() || (intent.secondary && other.confidence >= GIVES_WAY_FROM)
+    };
+    understanding.alternatives.iter().filter(counts).any(|other| !gives_way(&other.name))
 }
 
 fn answer(

@@ -28,6 +28,12 @@ secondary = true
 reply.de.text = "Wir rufen Sie unter {phone} an."
 reply.de.plain = "Wir rufen Sie an."
 [[intent]]
+name = "no_call"
+examples = ["nicht anrufen"]
+secondary = true
+reply.de.text = "Wir rufen Sie nicht an."
+reply.de.calls = false
+[[intent]]
 name = "mute"
 examples = ["sag nichts"]
 [[intent]]
@@ -38,6 +44,8 @@ reply.de.text = "Hallo."
 [[intent]]
 name = "date"
 examples = ["Termin"]
+unless = ["kein* termin"]
+settled = ["termin war"]
 reply.de.text = "Am {date}."
 "#;
 
@@ -135,7 +143,52 @@ fn whoever_does_not_want_calls_is_not_told_that_we_call() {
     let mut understanding = understood("call", &[]);
     assert_eq!(text(&suggested("de", &understanding).reply), "Wir rufen Sie an.");
     understanding.contact.phone_allowed = Some(false);
-    assert_eq!(reason("de", &understanding), Abstained::LeftToPeople);
+    assert_eq!(reason("de", &understanding), Abstained::Contradicted);
+}
+
+#[test]
+fn only_who_does_not_want_calls_is_told_that_we_do_not_call() {
+    let mut understanding = understood("no_call", &[]);
+    for (wish, told) in [(None, false), (Some(true), false), (Some(false), true)] {
+        understanding.contact.phone_allowed = wish;
+        let reply = suggested("de", &understanding).reply;
+        assert_eq!(reply != Reply::Abstention { reason: Abstained::Contradicted }, told, "{wish:?}");
+    }
+}
+
+#[test]
+fn what_the_note_takes_back_is_not_answered() {
+    let answered = |note: &str| {
+        let playbook = Playbook::parse(PLAYBOOK, "test").unwrap();
+        let mut transcript = transcript("de");
+        transcript.text = note.into();
+        let understanding = understood("date", &[("date", "2026-12-01", false)]);
+        let route = route(&playbook, None, &understanding);
+        reply(&playbook, playbook.intent("date"), &transcript, &understanding, &route)
+    };
+    assert!(answered("Wir brauchen einen Termin").is_ok());
+    for note in ["Wir brauchen keinen Termin", "Der Termin war schon", "Das hat sich erledigt"] {
+        assert_eq!(answered(note), Err(Abstained::Contradicted), "{note}");
+    }
+}
+
+#[test]
+fn who_speaks_of_killing_is_answered_by_people_whatever_the_playbook_says() {
+    for ground in urgency::FOR_PEOPLE {
+        let mut understanding = understood("parcel", &[]);
+        understanding.urgency.grounds = vec![ground.to_owned()];
+        assert_eq!(reason("de", &understanding), Abstained::LeftToPeople);
+    }
+}
+
+#[test]
+fn an_intent_that_gives_way_is_no_answer_beside_a_likely_one() {
+    let mut understanding = understood("call", &[]);
+    let other = |confidence| processed::Intent { name: "parcel".to_owned(), confidence, evidence: None };
+    understanding.alternatives = vec![other(0.3)];
+    assert_eq!(text(&suggested("de", &understanding).reply), "Wir rufen Sie an.");
+    understanding.alternatives = vec![other(0.45)];
+    assert_eq!(reason("de", &understanding), Abstained::SeveralIntents);
 }
 
 #[test]

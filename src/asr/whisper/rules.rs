@@ -325,7 +325,7 @@ mod tests {
         assert_eq!(best(&scores, 3..999, None), (2 * BLOCK - 1, 20.0));
         assert_eq!(best(&scores, 3..999, Some(2 * BLOCK - 1)), (700, 19.0));
         assert_eq!(best(&scores, 3..1000, None), (999, 21.0));
-        assert_eq!(best(&scores, 999..1001, None).1, f32::NEG_INFINITY, "no such tokens");
+        assert!(best(&scores, 999..1001, None).1.is_infinite(), "no such tokens");
         let plainly: f32 = scores[3..].iter().map(|score| (score - 21.0).exp()).sum();
         assert!((sum(&scores, 3..1000, 21.0) - plainly).abs() < 1e-3 * plainly);
     }

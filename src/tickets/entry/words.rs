@@ -264,6 +264,8 @@ impl Words {
             Abstained::LeftToPeople => {
                 self.say("Dieses Anliegen beantworten Menschen.", "Such requests are answered by people.")
             }
+            Abstained::Contradicted => self
+                .say("Die Vorlage passt nicht zu dem, was gesagt wurde.", "The template does not fit what was said."),
         }
     }
 

@@ -84,9 +84,11 @@ pub struct UrgencyRule {
     /// Stands in the result as the ground.
     pub name: String,
     pub level: UrgencyLevel,
-    /// Folded words; `*` stands for the rest of a word.
+    /// Folded words; `*` stands for the rest of a word, `**` for up to four words.
     pub phrases: Vec<Vec<String>>,
     pub patterns: Vec<Regex>,
+    /// That there is none, or that it does not work, is no denial: "keine Medikamente".
+    pub lack_counts: bool,
 }
 
 /// Who takes over, and when.
@@ -122,6 +124,10 @@ pub struct Intent {
     pub left_to_people: bool,
     /// Gives way to any other intent in the same note: thanks, or how to be reached.
     pub secondary: bool,
+    /// No reply to a note in which one of these phrases is said, in whatever way: "nicht ** kuendig*".
+    pub unless: Vec<Vec<String>>,
+    /// No reply to a note that states one of these phrases, neither denied nor doubted: "geht wieder".
+    pub settled: Vec<Vec<String>>,
     pub follow_up_after: Option<SignedDuration>,
     /// What the channel calls the message that may be sent then, where its reply window is over.
     pub follow_up_template: Option<String>,

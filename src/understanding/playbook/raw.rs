@@ -56,6 +56,8 @@ pub(super) struct RawUrgency {
     pub phrases: Vec<Spanned<String>>,
     #[serde(default)]
     pub patterns: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub lack_counts: bool,
 }
 
 #[derive(Debug, Deserialize)]
@@ -88,6 +90,10 @@ pub(super) struct RawIntent {
     pub left_to_people: bool,
     #[serde(default)]
     pub secondary: bool,
+    #[serde(default)]
+    pub unless: Vec<Spanned<String>>,
+    #[serde(default)]
+    pub settled: Vec<Spanned<String>>,
     pub follow_up_after: Option<Spanned<String>>,
     pub follow_up_template: Option<Spanned<String>>,
     #[serde(default)]

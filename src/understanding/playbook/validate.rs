@@ -97,7 +97,8 @@ impl Check<'_> {
             let patterns = (rule.patterns.iter().enumerate())
                 .filter_map(|(n, pattern)| self.pattern(pattern, &format!("{field}.patterns[{n}]"), false))
                 .collect();
-            checked.push(UrgencyRule { name: rule.name.into_inner(), level: rule.level, phrases, patterns });
+            let (name, lack_counts) = (rule.name.into_inner(), rule.lack_counts);
+            checked.push(UrgencyRule { name, level: rule.level, phrases, patterns, lack_counts });
         }
         checked
     }
@@ -168,6 +169,8 @@ impl Check<'_> {
                 self.fault(template.span(), format!("{field}.follow_up_template"), message);
             }
         }
+        let unless = self.phrases(&raw.unless, &format!("{field}.unless"));
+        let settled = self.phrases(&raw.settled, &format!("{field}.settled"));
         let replies = raw.reply.into_iter().map(|(language, reply)| self.reply(field, language, reply)).collect();
         Intent {
             name: raw.name.into_inner(),
@@ -178,6 +181,8 @@ impl Check<'_> {
             escalate: raw.escalate,
             left_to_people: raw.left_to_people,
             secondary: raw.secondary,
+            unless,
+            settled,
             follow_up_after,
             follow_up_template: raw.follow_up_template.map(Spanned::into_inner),
             replies,
