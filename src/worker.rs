@@ -9,17 +9,18 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use tokio_util::{sync::CancellationToken, task::TaskTracker};
-use tracing::{Instrument, info_span};
+use tracing::{Instrument, field::display, info_span};
 
 use crate::{
     backlog::{self, Backlog},
-    broker::{Broker, BrokerError, Deliveries, Delivery, Exchange, Lane, Prefetch, patience::Patience},
+    broker::{Broker, BrokerError, Deliveries, Delivery, Exchange, Lane, Message, Prefetch, patience::Patience},
     event::{
         Event, Reason,
         envelope::{self, EventError, PROCESSED_V1, Received},
     },
     learning::Learnt,
     ledger::{Answer, Begun, Ledger, Step},
+    note::NoteId,
     outcome::{DeadLetterCause, Outcome, Settlement, Stage},
     pipeline::{self, Stages},
     reply::acknowledgement::acknowledge,
@@ -137,7 +138,7 @@ impl Worker {
                     tasks.spawn(async move { worker.handle(delivery).await }.instrument(span));
                 }
                 Err(error) => {
-                    log_failure(&error, "the consumer is gone; opening it again");
+                    log_failure(&error, None, "the consumer is gone; opening it again");
                     return;
                 }
             }
@@ -150,27 +151,26 @@ impl Worker {
             answer = self.answer(delivery.as_ref()) => Some(answer),
             () = self.hand_back.cancelled() => None,
         };
+        let note_id = answer.as_ref().and_then(|(note_id, _)| *note_id);
         let result = match answer {
-            Some(answer) => self.perform(answer, delivery).await,
+            Some((note_id, answer)) => self.perform(note_id, answer, delivery).await,
             None => delivery.hand_back().await,
         };
         if let Err(error) = result {
-            log_failure(&error, "a note could not be settled; the broker delivers it again");
+            log_failure(&error, note_id, "a note could not be settled; the broker delivers it again");
         }
         metrics::gauge!("sprachpost_notes_in_work").decrement(1);
     }
 
-    /// Works on a note, unless it waits elsewhere, or was answered already, or is being worked on.
-    async fn answer(&self, delivery: &dyn Delivery) -> Answer {
+    /// Works on a note, unless it waits elsewhere, or was answered already, or is being worked on. The note's id is
+    /// there as far as the note was read.
+    async fn answer(&self, delivery: &dyn Delivery) -> (Option<NoteId>, Answer) {
         let number = delivery.attempt();
         if let Some(lane) = better_lane(delivery.lane(), delivery.returned(), delivery.exhausted()) {
-            return Answer::new(Outcome::settled(Settlement::Move(lane)), number);
+            return (None, Answer::new(Outcome::settled(Settlement::Move(lane)), number));
         }
         let received = envelope::parse_received(delivery.message());
-        let note_id = match &received {
-            Ok(received) => received.note.id(),
-            Err(_) => Report::id_of_unreadable(delivery.message()),
-        };
+        let note_id = id_of(&received, delivery.message());
         // A replay that people ordered is answered once more, under an id of its own.
         let event_id = note_id.event_id_of_replay(PROCESSED_V1, delivery.replay());
         let begun = self.ledger.begin(event_id, number).await;
@@ -181,7 +181,7 @@ impl Worker {
             Begun::Settle(answer) => *answer,
         };
         answer.tell_others(|processed, traceparent| pipeline::redacted(processed, traceparent, &learnt, &self.stages));
-        answer
+        (Some(note_id), answer)
     }
 
     async fn outcome_of(
@@ -216,27 +216,38 @@ impl Worker {
         let result = if published.is_ok() { "published" } else { "lost" };
         metrics::counter!("sprachpost_acknowledgements_total", "result" => result).increment(1);
         if let Err(error) = published {
-            log_failure(&error, "a note could not be acknowledged; it is worked on all the same");
+            let note_id = Some(received.note.id());
+            log_failure(&error, note_id, "a note could not be acknowledged; it is worked on all the same");
         }
     }
 
     /// Effects first, each of them confirmed; then, and only then, the settlement.
-    async fn perform(&self, mut answer: Answer, delivery: Box<dyn Delivery>) -> Result<(), BrokerError> {
+    async fn perform(
+        &self,
+        note_id: Option<NoteId>,
+        mut answer: Answer,
+        delivery: Box<dyn Delivery>,
+    ) -> Result<(), BrokerError> {
         loop {
             match answer.step() {
                 Step::Publish(message) => match self.broker.publish(Exchange::Results, message).await {
                     Ok(()) => answer.published().await,
                     Err(error) => {
-                        log_failure(&error, "a result could not be published");
+                        log_failure(&error, note_id, "a result could not be published");
                         answer.not_published(error.disposition(), &self.stages.retry).await;
                     }
                 },
                 Step::Settle(settlement) => {
+                    // A suspect is read for the log when it is out of harm's way, and no sooner.
+                    let unread = note_id.is_none().then(|| delivery.message().clone());
                     delivery.settle(settlement).await?;
+                    let note_id =
+                        note_id.or_else(|| unread.map(|unread| id_of(&envelope::parse_received(&unread), &unread)));
                     if let Some(outcome) = answer.settled().await {
-                        log_outcome(&outcome);
+                        log_outcome(note_id, &outcome);
                     } else {
-                        tracing::info!("note was answered, or is being answered, by another delivery");
+                        let note_id = note_id.map(display);
+                        tracing::info!(note_id, "note was answered, or is being answered, by another delivery");
                     }
                     return Ok(());
                 }
@@ -251,8 +262,16 @@ pub(crate) fn better_lane(lane: Lane, returned: bool, exhausted: bool) -> Option
     (returned && !exhausted && lane != Lane::Suspect).then_some(Lane::Suspect)
 }
 
+/// The note that a message holds, or would hold if it could be read.
+fn id_of(received: &Result<Received, EventError>, message: &Message) -> NoteId {
+    match received {
+        Ok(received) => received.note.id(),
+        Err(_) => Report::id_of_unreadable(message),
+    }
+}
+
 /// The one place where a note's fate is logged: ids, words from closed sets and figures only.
-fn log_outcome(outcome: &Outcome) {
+fn log_outcome(note_id: Option<NoteId>, outcome: &Outcome) {
     for data in outcome.effects.iter().filter_map(Event::as_processed) {
         telemetry::count(data);
         tracing::info!(
@@ -264,19 +283,25 @@ fn log_outcome(outcome: &Outcome) {
             "note answered"
         );
     }
+    let note_id = note_id.map(display);
     match &outcome.settlement {
         Settlement::Retry { after, reason } => {
             metrics::counter!("sprachpost_retries_total", "reason" => reason.as_str()).increment(1);
-            tracing::warn!(reason = reason.as_str(), after_s = after.as_secs_f64(), "note will be tried again");
+            let (reason, after_s) = (reason.as_str(), after.as_secs_f64());
+            tracing::warn!(note_id, reason, after_s, "note will be tried again");
         }
         Settlement::Move(lane) => {
             metrics::counter!("sprachpost_moves_total", "lane" => lane.as_str()).increment(1);
-            tracing::info!(lane = lane.as_str(), "note waits on another lane");
+            tracing::info!(note_id, lane = lane.as_str(), "note waits on another lane");
         }
-        Settlement::Ack | Settlement::Later { .. } | Settlement::DeadLetter(_) => {}
+        Settlement::DeadLetter(DeadLetterCause { reason, stage }) => {
+            let (reason, stage) = (reason.as_str(), stage.as_str());
+            tracing::warn!(note_id, reason, stage, "note was given up on and lies with the dead letters");
+        }
+        Settlement::Ack | Settlement::Later { .. } => {}
     }
 }
 
-fn log_failure(error: &BrokerError, what: &str) {
-    tracing::warn!(error = error as &dyn std::error::Error, "{what}");
+fn log_failure(error: &BrokerError, note_id: Option<NoteId>, what: &str) {
+    tracing::warn!(note_id = note_id.map(display), error = error as &dyn std::error::Error, "{what}");
 }

@@ -101,6 +101,158 @@ fn the_configuration_is_checked_shown_and_described() {
 }
 
 #[test]
+fn what_a_start_would_find_wrong_is_found_by_the_check_and_nothing_is_left_behind() {
+    let folder = tempfile::tempdir().unwrap();
+    let (file, places) = (folder.path().join("s.toml"), folder.path().join("places"));
+    std::fs::create_dir(&places).unwrap();
+    let checked = |text: &str| {
+        std::fs::write(&file, text).unwrap();
+        let mut command = program::command(&places);
+        // What stands in the file is what counts here.
+        command.env_remove("SPRACHPOST__BROKER__URL").env_remove("SPRACHPOST__RECORDINGS__DIR");
+        let defaults = format!("[recordings]\ndir = {:?}\n", places.join("spool"));
+        let text = if text.contains("[recordings]") { text.to_owned() } else { format!("{text}\n{defaults}") };
+        let queue = format!("[broker]\nurl = \"embedded:{}\"\n", places.join("queue.sqlite").display());
+        let text = if text.contains("[broker]") { text } else { format!("{text}\n{queue}") };
+        std::fs::write(&file, text).unwrap();
+        command.args(["config", "check", "--config", file.to_str().unwrap()]).output().unwrap()
+    };
+    for (text, what) in [
+        ("[broker]\nurl = \"http://host\"", "broker.url"),
+        ("[broker]\nurl = \"amqp://[broken\"", "broker.url"),
+        ("[broker]\nurl = \"embedded:/etc/passwd/q.sqlite\"", "queue file"),
+        ("[recordings]\ndir = \"/etc/passwd/spool\"", "recordings.dir"),
+        ("[asr]\nmodel = \"e5-small-q4\"", "asr.model has to name a speech model"),
+        ("[asr]\nmodel = \"whisper-huge\"", "whisper-huge"),
+        ("[understanding]\nencoder = \"whisper-base-q8_0\"", "understanding.encoder has to name a sentence encoder"),
+        ("[models]\ndir = \"/nowhere\"", "models pull"),
+        ("[playbook]\npath = \"/nowhere/playbook.toml\"", "/nowhere/playbook.toml"),
+        ("[fetch]\nfile_roots = [\"/nowhere\"]", "fetch.file_roots"),
+        ("[watch.spikes]\ntime_zone = \"Europe/Bärlin\"", "time_zone"),
+        ("[worker.backlog]\nafter_s = 5\nrelief = \"smaller_model\"", "worker.backlog.model"),
+        ("[reply.draft]\nurl = \"http://127.0.0.1:1/v1\"", "reply.draft.model"),
+        ("[reply.draft]\nurl = \"http://8.8.8.8/v1\"\nmodel = \"m\"", "public"),
+    ] {
+        let output = checked(text);
+        assert_eq!(output.status.code(), Some(2), "{text}: {}", stdout(&output));
+        assert!(stderr(&output).contains(what), "{text}: {}", stderr(&output));
+    }
+    let output = checked("");
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    assert!(stdout(&output).contains("not checked: whether http.listen is free"), "{}", stdout(&output));
+    assert_eq!(std::fs::read_dir(&places).unwrap().count(), 0, "a check makes nothing");
+}
+
+#[test]
+fn who_has_read_enough_ends_a_command_quietly_and_a_full_disk_is_an_error() {
+    use std::process::Stdio;
+
+    let folder = tempfile::tempdir().unwrap();
+    let clip = "tests/clips/notes/silent.ogg";
+    for arguments in [
+        &["config", "schema"][..],
+        &["config", "show"],
+        &["models", "list"],
+        &["contract", "asyncapi"],
+        &["completions", "bash"],
+        &["playbook", "template"],
+        &["process", "--json", clip],
+    ] {
+        let command = || {
+            let mut command = program::command(folder.path());
+            command.args(arguments).stderr(Stdio::piped());
+            command
+        };
+        let mut child = command().stdout(Stdio::piped()).spawn().unwrap();
+        // Nobody reads, from the first line on.
+        drop(child.stdout.take());
+        let output = child.wait_with_output().unwrap();
+        assert_eq!((output.status.code(), stderr(&output).as_str()), (Some(0), ""), "{arguments:?}");
+
+        let full = std::fs::OpenOptions::new().write(true).open("/dev/full").unwrap();
+        let output = command().stdout(full).output().unwrap();
+        assert_eq!(output.status.code(), Some(3), "{arguments:?}");
+        assert!(stderr(&output).contains("No space left"), "{arguments:?}: {}", stderr(&output));
+    }
+}
+
+#[test]
+fn what_comes_through_a_pipe_is_heard_as_a_file_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let clip = std::fs::File::open(format!("{}/tests/clips/notes/silent.ogg", program::ROOT)).unwrap();
+    let mut cat = std::process::Command::new("cat").stdin(clip).stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut command = program::command(folder.path());
+    let output = command.args(["process", "--json", "/dev/stdin"]).stdin(cat.stdout.take().unwrap()).output().unwrap();
+    cat.wait().unwrap();
+    assert_eq!(output.status.code(), Some(0), "{}", stderr(&output));
+    let event: Value = serde_json::from_str(&stdout(&output)).unwrap();
+    assert_eq!(event["outcome"], "no_speech");
+}
+
+#[test]
+fn models_that_are_not_there_are_not_sound() {
+    let folder = tempfile::tempdir().unwrap();
+    for arguments in [&["models", "verify"][..], &["models", "verify", "e5-small-q4"]] {
+        let mut command = program::command(folder.path());
+        let output = command.env("SPRACHPOST__MODELS__DIR", folder.path()).args(arguments).output().unwrap();
+        assert_eq!(output.status.code(), Some(2), "{arguments:?}");
+        assert!(
+            stderr(&output).contains("not there") && stderr(&output).contains("models pull"),
+            "{}",
+            stderr(&output)
+        );
+    }
+}
+
+#[test]
+fn a_queue_that_cannot_be_reached_has_an_exit_code_of_its_own() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut command = program::command(folder.path());
+    let output = command.env("SPRACHPOST__BROKER__URL", "amqp://127.0.0.1:1").args(["dead-letters", "list"]).output();
+    assert_eq!(output.unwrap().status.code(), Some(3));
+}
+
+#[test]
+fn a_playbook_is_not_measured_by_an_intent_that_it_lacks() {
+    let folder = tempfile::tempdir().unwrap();
+    let notes = folder.path().join("notes.jsonl");
+    let evaluate = |line: &str| {
+        std::fs::write(&notes, line).unwrap();
+        run(&["playbook", "evaluate", notes.to_str().unwrap()])
+    };
+    let unknown = evaluate("{\"text\": \"Hallo\", \"intent\": \"quatsch\"}");
+    assert_eq!(unknown.status.code(), Some(2));
+    assert!(stderr(&unknown).contains("quatsch") && stderr(&unknown).contains("outage"), "{}", stderr(&unknown));
+    let nothing = evaluate("{\"text\": \"Die Katze schläft auf dem Sofa.\", \"intent\": null}");
+    assert!(stdout(&nothing).contains("sure enough to act on              -"), "{}", stdout(&nothing));
+}
+
+#[test]
+fn what_becomes_of_a_note_that_is_given_up_on_is_logged_with_its_id() {
+    let folder = tempfile::tempdir().unwrap();
+    let output = program::run(folder.path(), &["submit", "tests/clips/notes/de-outage.ogg"]);
+    assert!(output.status.success(), "{}", stderr(&output));
+    let mut command = program::command(folder.path());
+    for (name, value) in [
+        ("WORKER__RETRY__ATTEMPTS_MAX", "2"),
+        ("WORKER__RETRY__FIRST_DELAY_S", "0.1"),
+        // Recognition has no time at all.
+        ("ASR__TIME_LIMIT_PER_AUDIO_S", "0.00001"),
+        ("ASR__TIME_LIMIT_S_MIN", "0.0001"),
+        ("ASR__TIME_LIMIT_S_MAX", "0.0001"),
+    ] {
+        command.env(format!("SPRACHPOST__{name}"), value);
+    }
+    let mut server = Server::start(command, &["--roles", "worker"]);
+    for (said, stage) in [("note will be tried again", Value::Null), ("dead letters", json!("transcribe"))] {
+        let line: Value = serde_json::from_str(&server.wait_for_log(said)).unwrap();
+        let id = line["note_id"].as_str().unwrap_or_else(|| panic!("{line}"));
+        assert!(stderr(&output).contains(id), "{line}");
+        assert_eq!((&line["reason"], &line["stage"]), (&json!("transcription_timeout"), &stage), "{line}");
+    }
+}
+
+#[test]
 fn the_contract_and_completions_are_printed() {
     let schemas: Value = serde_json::from_str(&stdout(&run(&["contract", "schema"]))).unwrap();
     assert!(schemas["de.sprachpost.voice-note.processed.v1"].is_object());
@@ -141,9 +293,13 @@ fn submit_and_listen_meet_over_a_queue_that_a_worker_serves() {
 #[test]
 fn submitting_without_a_worker_is_noticed() {
     let folder = tempfile::tempdir().unwrap();
-    let output = program::run(folder.path(), &["submit", "--wait", "--wait-s", "1", "tests/clips/notes/silent.ogg"]);
-    assert_eq!(output.status.code(), Some(2));
-    assert!(stderr(&output).contains("is a worker running"), "{}", stderr(&output));
+    let again = ["submit", "--wait", "--wait-s", "1", "--message-id", "x1", "tests/clips/notes/silent.ogg"];
+    for _ in 0..2 {
+        let output = program::run(folder.path(), &again);
+        assert_eq!(output.status.code(), Some(3), "it may be otherwise later");
+        let said = stderr(&output);
+        assert!(said.contains("is a worker running") && said.contains("unless it was there already"), "{said}");
+    }
 }
 
 #[test]

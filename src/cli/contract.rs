@@ -4,6 +4,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Subcommand};
 
+use super::out;
 use crate::event::contract;
 
 #[derive(Debug, Args)]
@@ -25,6 +26,6 @@ pub fn run(arguments: &Arguments) -> anyhow::Result<ExitCode> {
         What::Schema => contract::schemas(),
         What::Asyncapi => contract::asyncapi(),
     };
-    println!("{}", serde_json::to_string_pretty(&document)?);
+    out::pretty_json(&document)?;
     Ok(ExitCode::SUCCESS)
 }

@@ -4,7 +4,8 @@
 
 use std::{
     collections::BTreeSet,
-    io::{IsTerminal, Write},
+    io::{IsTerminal, Write as _},
+    num::NonZeroUsize,
     process::ExitCode,
 };
 
@@ -14,7 +15,7 @@ use clap::{Args, Subcommand};
 use jiff::{Span, Timestamp, tz::TimeZone};
 use serde_json::json;
 
-use super::{NOT_PROCESSED, letter_table};
+use super::{NOT_PROCESSED, letter_table, out};
 use crate::{
     app,
     broker::{Broker, DeadLetter, Group},
@@ -82,7 +83,7 @@ struct List {
     #[command(flatten)]
     which: Which,
     /// How many to list at most.
-    #[arg(long, default_value_t = 100, value_name = "N")]
+    #[arg(long, default_value_t = 100, value_name = "N", value_parser = at_least_one)]
     limit: usize,
     /// Print each as one line of JSON.
     #[arg(long)]
@@ -112,7 +113,7 @@ struct Act {
     #[command(flatten)]
     which: Which,
     /// With --all: how many at most.
-    #[arg(long, default_value_t = 10_000, value_name = "N")]
+    #[arg(long, default_value_t = 10_000, value_name = "N", value_parser = at_least_one)]
     limit: usize,
     /// Do not ask.
     #[arg(long, short)]
@@ -124,6 +125,11 @@ impl Which {
         let Self { reason, tenant, older_than, newer_than } = self;
         Filter { ids, reason, tenant, before: older_than, after: newer_than }
     }
+}
+
+fn at_least_one(text: &str) -> anyhow::Result<usize> {
+    let number: NonZeroUsize = text.parse().context("a limit is a number of at least 1")?;
+    Ok(number.get())
 }
 
 /// The moment that was so long ago.
@@ -151,15 +157,14 @@ async fn list_of(broker: &dyn Broker, group: &Group, arguments: List) -> anyhow:
     let List { which, limit, json } = arguments;
     let look = letters::find(broker, group, &which.filter(Vec::new()), limit).await?;
     let summaries: Vec<&Summary> = look.found.iter().map(|found| &found.letter).collect();
-    let mut out = std::io::stdout().lock();
     if json {
         for summary in summaries {
-            writeln!(out, "{}", serde_json::to_string(summary)?)?;
+            out::json(summary)?;
         }
     } else if summaries.is_empty() {
-        writeln!(out, "no dead letters")?;
+        out::line("no dead letters")?;
     } else {
-        write!(out, "{}", letter_table::table(&summaries, Timestamp::now(), letter_table::width()))?;
+        out::text(&letter_table::table(&summaries, Timestamp::now(), letter_table::width()))?;
     }
     say_what_is_left_out(&look, limit);
     Ok(ExitCode::SUCCESS)
@@ -167,9 +172,11 @@ async fn list_of(broker: &dyn Broker, group: &Group, arguments: List) -> anyhow:
 
 fn say_what_is_left_out(look: &Look, limit: usize) {
     if look.more {
-        eprintln!("there are more than these {limit}: --limit takes more, other options choose among them");
+        out::aside(format_args!(
+            "there are more than these {limit}: --limit takes more, other options choose among them"
+        ));
     } else if look.cut_short {
-        eprintln!("there are more behind these: one look holds back broker.letters_held_max letters at most");
+        out::aside("there are more behind these: one look holds back broker.letters_held_max letters at most");
     }
 }
 
@@ -182,22 +189,20 @@ async fn show_of(broker: &dyn Broker, group: &Group, arguments: Show) -> anyhow:
         return Ok(failed(&mistake));
     }
     if body {
-        eprintln!("sprachpost: this is what the customer sent: personal data, not for tickets or logs");
+        out::aside("sprachpost: this is what the customer sent: personal data, not for tickets or logs");
     }
-    let mut out = std::io::stdout().lock();
     for letter in &found {
         if json {
-            writeln!(out, "{}", as_json(letter, body)?)?;
+            out::line(as_json(letter, body)?)?;
         } else if body {
-            out.write_all(&letter.message.body)?;
-            if found.len() > 1 || out.is_terminal() {
-                writeln!(out)?;
+            out::bytes(&letter.message.body)?;
+            if found.len() > 1 || std::io::stdout().is_terminal() {
+                out::line("")?;
             }
         } else {
-            write!(out, "{}", letter_table::block(letter, why_unreadable(letter), Timestamp::now()))?;
+            out::text(&letter_table::block(letter, why_unreadable(letter), Timestamp::now()))?;
         }
     }
-    out.flush()?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -239,28 +244,35 @@ async fn act_on(broker: &dyn Broker, group: &Group, order: Order, arguments: Act
         return Ok(failed(&(mistake + "; nothing was done")));
     }
     if look.found.is_empty() {
-        println!("no dead letter matches: nothing to do");
+        out::line("no dead letter matches: nothing to do")?;
         return Ok(ExitCode::SUCCESS);
     }
     if (all || order == Order::Discard) && !confirmed(order, &look, yes)? {
         return Ok(failed("nothing was done"));
     }
 
-    let (chosen, mut done) = (look.found.len(), 0_usize);
+    let (chosen, mut done, mut told) = (look.found.len(), 0_usize, Ok(()));
     let outcome = letters::carry_out(broker, group, order, look.found, |found| {
         done += 1;
-        println!("{}", line(order, found));
+        // Whether anybody reads on or not: what was ordered is done.
+        if told.is_ok() {
+            told = out::line(line(order, found));
+        }
     })
     .await;
-    println!("{}, {done} {}", letters_in_words(chosen), past(order));
+    let told = told.and_then(|()| out::line(format_args!("{}, {done} {}", letters_in_words(chosen), past(order))));
     if look.more || look.cut_short {
-        eprintln!("there are more that match: give the same order again");
+        out::aside("there are more that match: give the same order again");
     }
     match outcome {
         Ok(gone) => {
             for found in &gone {
-                eprintln!("sprachpost: {} is gone: somebody else replayed or discarded it", found.letter.note_id);
+                out::aside(format_args!(
+                    "sprachpost: {} is gone: somebody else replayed or discarded it",
+                    found.letter.note_id
+                ));
             }
+            told?;
             Ok(if gone.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(NOT_PROCESSED) })
         }
         Err(error) => {
@@ -285,7 +297,7 @@ fn mistaken(filter: &Filter, found: impl Iterator<Item = NoteId>) -> Option<Stri
 }
 
 fn failed(what: &str) -> ExitCode {
-    eprintln!("sprachpost: {what}");
+    out::aside(format_args!("sprachpost: {what}"));
     ExitCode::from(NOT_PROCESSED)
 }
 

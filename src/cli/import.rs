@@ -7,7 +7,7 @@ use clap::Args;
 use jiff::tz::TimeZone;
 use secrecy::ExposeSecret;
 
-use super::NOT_PROCESSED;
+use super::{NOT_PROCESSED, out};
 use crate::{
     app,
     config::Config,
@@ -56,7 +56,7 @@ pub struct Arguments {
     #[arg(long, value_name = "ID")]
     conversation: Option<String>,
     /// The language spoken, if it need not be detected (ISO 639-1).
-    #[arg(long)]
+    #[arg(long, value_parser = super::language)]
     language: Option<String>,
     /// Notes that may wait in the queue before the import waits for workers, instead of import.waiting_max.
     #[arg(long, value_name = "N")]
@@ -115,33 +115,33 @@ pub async fn run(arguments: Arguments, mut config: Config) -> anyhow::Result<Exi
     }
     let summary = result?;
     if json {
-        println!("{}", serde_json::to_string(&summary)?);
+        out::json(&summary)?;
     } else {
-        print(&summary, &order, dry_run);
+        print(&summary, &order, dry_run)?;
     }
     Ok(if summary.refused.is_empty() { ExitCode::SUCCESS } else { ExitCode::from(NOT_PROCESSED) })
 }
 
-fn print(summary: &Summary, order: &Order, dry_run: bool) {
+fn print(summary: &Summary, order: &Order, dry_run: bool) -> Result<(), out::NotWritten> {
     let Summary { queued, already_there, ignored, refused, undated } = summary;
-    println!("{}         {queued}", if dry_run { "to be queued" } else { "queued      " });
-    println!("already there        {already_there}");
+    out::line(format_args!("{}         {queued}", if dry_run { "to be queued" } else { "queued      " }))?;
+    out::line(format_args!("already there        {already_there}"))?;
     let kinds: Vec<String> = ignored.iter().map(|(kind, files)| format!("{kind} {files}")).collect();
     let kinds = if kinds.is_empty() { String::new() } else { format!("  ({})", kinds.join(", ")) };
-    println!("ignored by type      {}{kinds}", ignored.values().sum::<u64>());
-    println!("refused              {}", refused.len());
+    out::line(format_args!("ignored by type      {}{kinds}", ignored.values().sum::<u64>()))?;
+    out::line(format_args!("refused              {}", refused.len()))?;
     for file in refused.iter().take(NAMED_MAX) {
-        // A name in an archive may hold anything; here it cannot move the cursor.
-        let name: String = file.file.chars().filter(|c| !c.is_control()).collect();
-        println!("  {name}: {}", file.reason);
+        // A name in an archive may hold anything.
+        out::line(format_args!("  {}: {}", out::visible(&file.file), file.reason))?;
     }
     if refused.len() > NAMED_MAX {
-        println!("  and {} more; --json names all", refused.len() - NAMED_MAX);
+        out::line(format_args!("  and {} more; --json names all", refused.len() - NAMED_MAX))?;
     }
     if *undated > 0 {
-        println!("without a date       {undated}  (--date-order says how the chat writes dates)");
+        out::line(format_args!("without a date       {undated}  (--date-order says how the chat writes dates)"))?;
     }
     if let Some(zone) = order.time_zone.iana_name() {
-        println!("times of chats in    {zone}");
+        out::line(format_args!("times of chats in    {zone}"))?;
     }
+    Ok(())
 }

@@ -4,7 +4,7 @@ use std::process::ExitCode;
 
 use clap::Args;
 
-use super::present;
+use super::{out, present};
 use crate::{
     app,
     config::Config,
@@ -31,7 +31,7 @@ pub async fn run(arguments: Arguments, config: Config) -> anyhow::Result<ExitCod
     let shutdown = Shutdown::on_signals()?;
     let broker = app::open_broker(&config).await?;
     let mut results = broker.subscribe(&arguments.pattern).await?;
-    eprintln!("listening to {}; Ctrl-C ends it", arguments.pattern);
+    out::aside(format_args!("listening to {}; Ctrl-C ends it", arguments.pattern));
     loop {
         let message = tokio::select! {
             message = results.next() => message?,
@@ -44,7 +44,9 @@ pub async fn run(arguments: Arguments, config: Config) -> anyhow::Result<ExitCod
             Ok(Event::FollowUpDue { data, .. }) => present::print_follow_up(&data, arguments.json)?,
             Ok(Event::Spike { data }) => present::print_spike(&data, arguments.json)?,
             Ok(Event::CaseClosed { data }) => present::print_closed(&data, arguments.json)?,
-            Err(error) => eprintln!("sprachpost: a message on {} is no result: {error}", message.routing_key),
+            Err(error) => {
+                out::aside(format_args!("sprachpost: a message on {} is no result: {error}", message.routing_key));
+            }
         }
     }
     broker.close().await;

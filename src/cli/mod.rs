@@ -6,15 +6,18 @@ mod bench_asr;
 mod config;
 mod contract;
 mod dead_letters;
+mod exit;
 mod import;
 mod labelled;
 mod letter_table;
 mod listen;
 mod memory;
 pub mod models;
+mod out;
 pub mod playbook;
 mod present;
 mod process;
+mod rehearsal;
 mod serve;
 mod submit;
 mod tickets;
@@ -24,6 +27,7 @@ use std::{path::PathBuf, process::ExitCode};
 use anyhow::Context;
 use clap::{CommandFactory, Parser, Subcommand};
 
+use self::exit::NOT_PROCESSED;
 use crate::config::Config;
 
 /// Voice notes in; transcript, intent and a suggested reply out. Everything stays on this machine.
@@ -31,10 +35,10 @@ use crate::config::Config;
 #[command(
     version,
     propagate_version = true,
-    after_help = "Exit codes: 0 done, 1 a note could not be processed or was not found, 2 usage or configuration.\n\n\
+    after_help = format!("{}\n\n\
                   Begin with:\n  sprachpost models pull            fetch the models (once)\n  \
                   sprachpost process note.ogg       see what an agent would get\n  \
-                  sprachpost serve                  work on notes from the queue"
+                  sprachpost serve                  work on notes from the queue", exit::HELP)
 )]
 struct Arguments {
     /// The configuration file; without one, defaults and the environment (`SPRACHPOST__SECTION__KEY`) apply.
@@ -75,6 +79,14 @@ enum Command {
     Completions { shell: clap_complete::Shell },
 }
 
+/// A language that can be recognised, as it is written everywhere else.
+fn language(code: &str) -> Result<String, String> {
+    match crate::asr::whisper::language::fault_of(code) {
+        None => Ok(code.to_ascii_lowercase()),
+        Some(fault) => Err(fault),
+    }
+}
+
 /// Runs the command that the process was started with.
 #[must_use]
 pub fn main() -> ExitCode {
@@ -85,27 +97,28 @@ pub fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             // One line with all causes: whoever reads it at night should not have to count frames.
-            eprintln!("sprachpost: {error:#}");
-            ExitCode::from(USAGE)
+            if !out::is_closed(&error) {
+                let said = format!("sprachpost: {error:#}");
+                out::aside(said.lines().map(out::visible).collect::<Vec<_>>().join("\n"));
+            }
+            exit::code_of(&error)
         }
     }
 }
-
-/// A note could not be processed, or was not found.
-const NOT_PROCESSED: u8 = 1;
-/// Usage or configuration.
-const USAGE: u8 = 2;
 
 fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
     let Arguments { config: file, command } = arguments;
     // These work without any configuration, and help to repair one.
     match command {
         Command::Completions { shell } => {
-            clap_complete::generate(shell, &mut Arguments::command(), "sprachpost", &mut std::io::stdout());
+            // Into memory first: the generator panics where it cannot write.
+            let mut script = Vec::new();
+            clap_complete::generate(shell, &mut Arguments::command(), "sprachpost", &mut script);
+            out::bytes(&script)?;
             return Ok(ExitCode::SUCCESS);
         }
         Command::Contract(arguments) => return contract::run(&arguments),
-        Command::Config(arguments) => return config::run(&arguments, file.as_deref()),
+        Command::Config(arguments) => return config::run(arguments, file.as_deref()),
         _ => {}
     }
     let config = Config::load(file.as_deref(), std::env::vars())?;
@@ -121,7 +134,7 @@ fn run(arguments: Arguments) -> anyhow::Result<ExitCode> {
             Command::Tickets(arguments) => tickets::run(arguments, config).await,
             Command::Bench(arguments) => bench::run(arguments, config).await,
             Command::Models(arguments) => {
-                models::run(&arguments, &config.models).await?;
+                models::run(&arguments, &config).await?;
                 if matches!(arguments.command, models::ModelsCommand::Pull { .. }) {
                     playbook::read_ahead(&config);
                 }

@@ -5,7 +5,13 @@ use std::path::PathBuf;
 use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use crate::models::{Config, DEFAULT_MODELS, Model, ModelError, Presence, Progress, SourceKind, Store, megabytes};
+use super::out;
+use crate::{
+    backlog::Relief,
+    config::Config,
+    models::{DEFAULT_MODELS, Model, ModelError, Presence, Progress, SourceKind, Store, megabytes},
+    understanding,
+};
 
 /// List, pull and verify the models.
 #[derive(Debug, Args)]
@@ -20,7 +26,7 @@ pub enum ModelsCommand {
     List,
     /// Fetch or make models, and verify them; those that are here and sound are left alone.
     ///
-    /// Without a name it pulls what the default configuration needs. A download that was interrupted goes on where it
+    /// Without a name it pulls what the configuration needs. A download that was interrupted goes on where it
     /// stopped; a file with a wrong checksum is removed.
     Pull {
         /// Models to pull.
@@ -35,7 +41,7 @@ pub enum ModelsCommand {
     },
     /// Compare the models that are here with the manifest, size and checksums.
     Verify {
-        /// Models to verify; all that are here, if none is named.
+        /// Models to verify; all that are here and all that the configuration needs, if none is named.
         #[arg(value_name = "NAME")]
         names: Vec<String>,
     },
@@ -44,26 +50,40 @@ pub enum ModelsCommand {
 /// Runs one of them.
 pub async fn run(args: &ModelsArgs, config: &Config) -> anyhow::Result<()> {
     match &args.command {
-        ModelsCommand::List => list(&Store::open(config)?),
+        ModelsCommand::List => list(&Store::open(&config.models)?),
         ModelsCommand::Pull { names, source, file: None } => {
-            let mut config = config.clone();
+            let mut models = config.models.clone();
             if !source.is_empty() {
-                config.sources.clone_from(source);
+                models.sources.clone_from(source);
             }
-            pull(&Store::open(&config)?, names).await
+            let names = if names.is_empty() { to_pull(config) } else { names.clone() };
+            pull(&Store::open(&models)?, &names).await
         }
         ModelsCommand::Pull { names, file: Some(path), .. } => {
             let [name] = names.as_slice() else { anyhow::bail!("`--file` is for exactly one model: name it") };
-            let store = Store::open(config)?;
+            let store = Store::open(&config.models)?;
             let pulled = store.pull_from_file(name, path, &Progress::on_stderr()).await?;
-            println!("{}", pulled.sentence(store.model(name)?));
-            Ok(())
+            Ok(out::line(pulled.sentence(store.model(name)?))?)
         }
-        ModelsCommand::Verify { names } => verify(&Store::open(config)?, names),
+        ModelsCommand::Verify { names } => verify(&Store::open(&config.models)?, names, &needed(config)),
     }
 }
 
-#[expect(clippy::unnecessary_wraps, reason = "one shape for all subcommands")]
+/// The models without which a worker with this configuration does not start.
+fn needed(config: &Config) -> Vec<String> {
+    let backlog = &config.worker.backlog;
+    let smaller = backlog.model.clone().filter(|_| backlog.after_s.is_some() && backlog.relief == Relief::SmallerModel);
+    let understanding = &config.understanding;
+    let encoder = (*understanding != understanding::Config::without_encoder()).then(|| understanding.encoder.clone());
+    [Some(config.asr.model.clone()), smaller, encoder].into_iter().flatten().collect()
+}
+
+/// By default also what the tests make the default model from once more.
+fn to_pull(config: &Config) -> Vec<String> {
+    let needed = needed(config);
+    if needed == self::needed(&Config::default()) { DEFAULT_MODELS.map(str::to_owned).to_vec() } else { needed }
+}
+
 fn list(store: &Store) -> anyhow::Result<()> {
     let headings = ["NAME", "SIZE", "LANGUAGES", "LICENCE", "HERE", "SOURCES"].map(str::to_owned);
     let rows: Vec<[String; 6]> =
@@ -72,10 +92,10 @@ fn list(store: &Store) -> anyhow::Result<()> {
         std::array::from_fn(|column| rows.iter().map(|row| row[column].chars().count()).max().unwrap_or_default());
     for row in rows {
         let [name, size, languages, licence, here, sources] = row;
-        println!(
+        out::line(format_args!(
             "{name:0$}  {size:>1$}  {languages:2$}  {licence:3$}  {here:4$}  {sources}",
             widths[0], widths[1], widths[2], widths[3], widths[4]
-        );
+        ))?;
     }
     Ok(())
 }
@@ -101,45 +121,60 @@ fn row(store: &Store, model: &Model) -> [String; 6] {
 
 async fn pull(store: &Store, names: &[String]) -> anyhow::Result<()> {
     let progress = Progress::on_stderr();
-    let names: Vec<&str> =
-        if names.is_empty() { DEFAULT_MODELS.to_vec() } else { names.iter().map(String::as_str).collect() };
     // A name that does not exist is better found before the first download than after it.
-    for name in &names {
+    for name in names {
         store.model(name)?;
     }
     for name in names {
         let pulled = store.pull(name, &progress).await?;
-        println!("{}", pulled.sentence(store.model(name)?));
+        out::line(pulled.sentence(store.model(name)?))?;
     }
     Ok(())
 }
 
-fn verify(store: &Store, names: &[String]) -> anyhow::Result<()> {
-    let names: Vec<&str> = if names.is_empty() {
-        let here = |model: &&Model| store.presence(model) != Presence::Absent;
-        store.manifest().models.iter().filter(here).map(|model| model.name.as_str()).collect()
-    } else {
-        names.iter().map(String::as_str).collect()
+fn verify(store: &Store, names: &[String], needed: &[String]) -> anyhow::Result<()> {
+    let of_all = || {
+        let all = store.manifest().models.iter();
+        let is_meant = |model: &&Model| store.presence(model) != Presence::Absent || needed.contains(&model.name);
+        all.filter(is_meant).map(|model| model.name.clone()).collect()
     };
-    if names.is_empty() {
-        println!("no model is in {}: run `sprachpost models pull`", store.dir().display());
-    }
-    let mut failed = Vec::new();
+    let names: Vec<String> = if names.is_empty() { of_all() } else { names.to_vec() };
+    let (mut absent, mut damaged) = (Vec::new(), Vec::new());
     for name in names {
-        match store.verify(name) {
-            Ok(()) => println!("{name}: sound"),
-            Err(error @ (ModelError::Damaged { .. } | ModelError::WrongHash { .. } | ModelError::Absent { .. })) => {
-                println!("{name}: {error}");
-                failed.push(name);
+        match store.verify(&name) {
+            Ok(()) => out::line(format_args!("{name}: sound"))?,
+            Err(error @ ModelError::Absent { .. }) => {
+                out::line(format_args!("{name}: {error}"))?;
+                absent.push(name);
+            }
+            Err(error @ (ModelError::Damaged { .. } | ModelError::WrongHash { .. })) => {
+                out::line(format_args!("{name}: {error}"))?;
+                damaged.push(name);
             }
             Err(error) => return Err(error).with_context(|| format!("cannot verify `{name}`")),
         }
     }
-    anyhow::ensure!(
-        failed.is_empty(),
-        "not sound: {}. `sprachpost models pull {}` replaces what is there",
-        failed.join(", "),
-        failed.join(" ")
-    );
+    let said = [(&absent, "not there"), (&damaged, "not sound")];
+    let said = said.iter().filter(|(names, _)| !names.is_empty());
+    let said: Vec<String> = said.map(|(names, what)| format!("{what}: {}", names.join(", "))).collect();
+    let names = [absent, damaged].concat().join(" ");
+    anyhow::ensure!(said.is_empty(), "{}. `sprachpost models pull {names}` puts that right", said.join("; "));
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_pulled_follows_the_configuration() {
+        assert_eq!(to_pull(&Config::default()), DEFAULT_MODELS);
+        let mut config = Config { understanding: understanding::Config::without_encoder(), ..Config::default() };
+        config.asr.model = "whisper-small".to_owned();
+        config.worker.backlog.model = Some("whisper-base".to_owned());
+        assert_eq!(to_pull(&config), ["whisper-small"]);
+        config.worker.backlog.after_s = Some(60);
+        config.worker.backlog.relief = Relief::SmallerModel;
+        assert_eq!(to_pull(&config), ["whisper-small", "whisper-base"]);
+    }
 }

@@ -7,9 +7,10 @@ use std::{
     sync::Arc,
 };
 
+use anyhow::Context as _;
 use clap::{Args, Subcommand};
 
-use super::labelled;
+use super::{labelled, out};
 use crate::{
     config::Config,
     models::Store,
@@ -21,7 +22,6 @@ use crate::{
     },
 };
 
-/// The exit code for a playbook or a file of notes that cannot be used.
 /// How many sentences of a confused pair are shown.
 const SENTENCES_SHOWN: usize = 3;
 const PAIRS_SHOWN: usize = 8;
@@ -86,7 +86,7 @@ pub async fn run(args: PlaybookArgs, config: &Config) -> anyhow::Result<ExitCode
             evaluate(&notes, or_configured(playbook).as_deref(), encoder()?, json)?
         }
     };
-    print!("{text}");
+    out::text(&text)?;
     Ok(ExitCode::SUCCESS)
 }
 
@@ -102,6 +102,11 @@ pub fn read_ahead(config: &Config) {
 }
 
 fn load(file: Option<&Path>) -> Result<Playbook, anyhow::Error> {
+    if let Some(file) = file {
+        // What cannot be opened has no lines to correct.
+        let opened = std::fs::File::open(file);
+        opened.with_context(|| format!("the playbook {} cannot be opened; check the path", file.display()))?;
+    }
     let loaded: Result<Playbook, PlaybookErrors> = file.map_or_else(Playbook::builtin, Playbook::load);
     loaded.map_err(|errors| {
         let faults = if errors.problems.len() == 1 { "fault" } else { "faults" };
@@ -125,6 +130,11 @@ fn evaluate(
     json: bool,
 ) -> anyhow::Result<String> {
     let playbook = load(playbook)?;
+    let unknown = notes.iter().filter_map(|note| note.intent.as_deref()).find(|name| playbook.intent(name).is_none());
+    if let Some(name) = unknown {
+        let known: Vec<&str> = playbook.intents.iter().map(|intent| intent.name.as_str()).collect();
+        anyhow::bail!("a note is labelled {name:?}, which is no intent of the playbook; it has {}", known.join(", "));
+    }
     let scores = evaluation::evaluate(&playbook, &Understander::train(&playbook, encoder), notes);
     if json {
         return Ok(serde_json::to_string_pretty(&scores)? + "\n");
@@ -136,7 +146,8 @@ fn describe(playbook: &Playbook) -> String {
     let mut out = String::new();
     let examples: usize = playbook.intents.iter().map(|intent| intent.examples.len()).sum();
     let (intents, teams) = (playbook.intents.len(), playbook.teams.len());
-    line(&mut out, format_args!("The playbook is valid: {intents} intents, {examples} examples, {teams} teams."));
+    let counts = [counted(intents, "intent"), counted(examples, "example"), counted(teams, "team")].join(", ");
+    line(&mut out, format_args!("The playbook is valid: {counts}."));
     if playbook.intents.is_empty() {
         line(&mut out, format_args!("Without intents every note goes to people: add [[intent]] tables."));
     }
@@ -150,8 +161,8 @@ fn describe(playbook: &Playbook) -> String {
         };
         let escalates = if intent.escalate { ", escalates" } else { "" };
         let name = &intent.name;
-        let count = intent.examples.len();
-        line(&mut out, format_args!("  {name:<20} {count:>3} examples, to {team}, {reply}{escalates}"));
+        let count = counted(intent.examples.len(), "example");
+        line(&mut out, format_args!("  {name:<20} {count:>12}, to {team}, {reply}{escalates}"));
     }
     for warning in &playbook.warnings {
         line(&mut out, format_args!("Worth a look: {warning}"));
@@ -207,13 +218,19 @@ fn report(playbook: &Playbook, result: &SelfTest) -> String {
 fn describe_scores(scores: &Scores) -> String {
     let mut out = String::new();
     let (in_scope, out_of_scope) = (scores.in_scope, scores.out_of_scope);
-    line(&mut out, format_args!("{in_scope} notes with an intent, {out_of_scope} with none.\n"));
-    line(&mut out, format_args!("  recognised, sure or not         {:>4}", percent(scores.accuracy)));
-    line(&mut out, format_args!("  sure enough to act on           {:>4}", percent(scores.auto)));
-    line(&mut out, format_args!("  right, where it was sure        {:>4}", percent(scores.right)));
-    line(&mut out, format_args!("  none, but taken for an intent   {:>4}", percent(scores.leaked)));
+    let share = |share: f32, of: bool| if of { percent(share) } else { "-".to_owned() };
+    let sure = in_scope > 0 && scores.auto > 0.0;
+    line(&mut out, format_args!("{} with an intent, {out_of_scope} with none.\n", counted(in_scope, "note")));
+    line(&mut out, format_args!("  recognised, sure or not         {:>4}", share(scores.accuracy, in_scope > 0)));
+    line(&mut out, format_args!("  sure enough to act on           {:>4}", share(scores.auto, in_scope > 0)));
+    line(&mut out, format_args!("  right, where it was sure        {:>4}", share(scores.right, sure)));
+    line(&mut out, format_args!("  none, but taken for an intent   {:>4}", share(scores.leaked, out_of_scope > 0)));
     line(&mut out, format_args!("  confidence is off by            {:>4}", percent(scores.calibration_error)));
     out
+}
+
+fn counted(number: usize, what: &str) -> String {
+    if number == 1 { format!("1 {what}") } else { format!("{number} {what}s") }
 }
 
 fn percent(share: f32) -> String {

@@ -1,13 +1,10 @@
 //! Owns how a result looks on a terminal: what an agent would get, or one line of JSON.
 
-use std::{
-    fmt::Write as _,
-    io::{self, Write as _},
-    path::Path,
-};
+use std::{fmt::Write as _, path::Path};
 
 use serde::Serialize;
 
+use super::out::{self, visible};
 use crate::event::{
     Acknowledged, CaseClosed, Drafting, FollowUpDue, Processed, Spike,
     processed::{Abstained, AudioInfo, OutcomeKind, Reply, Transcript, Understanding},
@@ -18,51 +15,38 @@ const WIDTH: usize = 100;
 const LABEL_WIDTH: usize = 12;
 
 /// Writes one result to stdout. `file` is what the note is called here, where it came from a file.
-pub fn print(processed: &Processed, file: Option<&Path>, json: bool) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    if json {
-        serde_json::to_writer(&mut out, processed)?;
-        writeln!(out)?;
-    } else {
-        writeln!(out, "{}", for_people(processed, file))?;
-    }
-    out.flush()
+pub fn print(processed: &Processed, file: Option<&Path>, json: bool) -> anyhow::Result<()> {
+    write(processed, |processed| for_people(processed, file), json)
 }
 
 /// Writes to stdout what a sender is told.
-pub fn print_acknowledged(acknowledged: &Acknowledged, json: bool) -> io::Result<()> {
+pub fn print_acknowledged(acknowledged: &Acknowledged, json: bool) -> anyhow::Result<()> {
     write(acknowledged, acknowledgement, json)
 }
 
 /// Writes a follow-up that is due to stdout.
-pub fn print_follow_up(due: &FollowUpDue, json: bool) -> io::Result<()> {
+pub fn print_follow_up(due: &FollowUpDue, json: bool) -> anyhow::Result<()> {
     write(due, follow_up, json)
 }
 
 /// Writes a spike to stdout.
-pub fn print_spike(spike: &Spike, json: bool) -> io::Result<()> {
+pub fn print_spike(spike: &Spike, json: bool) -> anyhow::Result<()> {
     write(spike, rise, json)
 }
 
 /// Writes to stdout that a case is closed.
-pub fn print_closed(closed: &CaseClosed, json: bool) -> io::Result<()> {
+pub fn print_closed(closed: &CaseClosed, json: bool) -> anyhow::Result<()> {
     write(closed, closure, json)
 }
 
-fn write<T: Serialize>(data: &T, for_people: fn(&T) -> String, json: bool) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    if json {
-        serde_json::to_writer(&mut out, data)?;
-        writeln!(out)?;
-    } else {
-        writeln!(out, "{}", for_people(data))?;
-    }
-    out.flush()
+fn write<T: Serialize>(data: &T, for_people: impl FnOnce(&T) -> String, json: bool) -> anyhow::Result<()> {
+    if json { out::json(data) } else { Ok(out::line(for_people(data))?) }
 }
 
 fn follow_up(due: &FollowUpDue) -> String {
     let id = due.message_id.clone().unwrap_or_else(|| due.note_id.to_string());
     let mut block = Block::headed(&[visible(&id), "follow-up due".to_owned(), format!("since {}", due.due_at)]);
+    block.line("note", &due.note_id.to_string());
     block.line("about", &due.intent);
     block.line("goes to", due.team.as_deref().unwrap_or("nobody in particular"));
     let how = match (due.reply_window_open, &due.template) {
@@ -92,13 +76,10 @@ fn closure(closed: &CaseClosed) -> String {
     Block::headed(&[format!("{} · {}", closed.tenant, visible(&ticket)), "closed".to_owned()]).0
 }
 
-fn visible(text: &str) -> String {
-    text.chars().filter(|c| !c.is_control()).collect()
-}
-
 fn acknowledgement(acknowledged: &Acknowledged) -> String {
     let hours = if acknowledged.open { "within business hours" } else { "outside of business hours" };
     let mut block = Block::headed(&[visible(&acknowledged.message_id), "received".to_owned(), hours.to_owned()]);
+    block.line("note", &acknowledged.note_id.to_string());
     block.line("told", &format!("[{}, {}]", acknowledged.template, acknowledged.language));
     block.line("", &acknowledged.text);
     block.0
@@ -109,10 +90,13 @@ fn acknowledgement(acknowledged: &Acknowledged) -> String {
 fn for_people(processed: &Processed, file: Option<&Path>) -> String {
     let name = file.and_then(Path::file_name).map(|n| n.to_string_lossy().into_owned());
     let mut block = Block::headed(&[
-        name.or_else(|| processed.message_id.clone()).unwrap_or_else(|| processed.note_id.to_string()),
+        visible(&name.or_else(|| processed.message_id.clone()).unwrap_or_else(|| processed.note_id.to_string())),
         processed.audio.as_ref().map_or_else(|| "no audio".to_owned(), audio_line),
         time_line(processed),
     ]);
+    if file.is_none() {
+        block.line("note", &processed.note_id.to_string());
+    }
     if processed.outcome != OutcomeKind::Completed {
         let reason = processed.reason.map(|r| format!(" ({r})")).unwrap_or_default();
         block.line("outcome", &format!("{}{reason}", processed.outcome.as_str()));
@@ -145,8 +129,12 @@ fn audio_line(audio: &AudioInfo) -> String {
 /// What it took, against the note's length.
 fn time_line(processed: &Processed) -> String {
     let took_s = processed.timings_ms.total as f64 / 1e3;
-    let ratio = processed.audio.as_ref().map(|a| a.duration_s / took_s).filter(|r| r.is_finite() && *r > 0.0);
-    let ratio = ratio.map(|r| format!(", {r:.0}× faster than it was spoken")).filter(|_| took_s > 0.0);
+    let ratio = processed.audio.as_ref().map(|a| a.duration_s / took_s).filter(|r| r.is_finite() && took_s > 0.0);
+    let ratio = ratio.map(|r| match r {
+        _ if r >= 1.5 => format!(", {r:.0}× faster than it was spoken"),
+        _ if r >= 1.0 => ", faster than it was spoken".to_owned(),
+        _ => ", slower than it was spoken".to_owned(),
+    });
     format!("answered in {took_s:.2} s{}", ratio.unwrap_or_default())
 }
 
@@ -165,8 +153,7 @@ impl Block {
         }
         let mut label = label;
         let mut row = String::new();
-        let clean = |word: &str| word.chars().filter(|c| !c.is_control()).collect::<String>();
-        for word in text.split_whitespace().map(clean) {
+        for word in text.split_whitespace().map(visible) {
             if !row.is_empty() && row.chars().count() + 1 + word.chars().count() > WIDTH - LABEL_WIDTH {
                 self.row(label, &row);
                 (label, row) = ("", String::new());
@@ -253,6 +240,7 @@ fn why(reason: Abstained) -> &'static str {
         Abstained::NoTemplateInLanguage => "the playbook has no text for this in the customer's language",
         Abstained::FactMissing => "a fact is missing that the text needs",
         Abstained::LeftToPeople => "the playbook leaves this to people",
+        Abstained::Contradicted => "the playbook's text does not fit what the note says",
     }
 }
 

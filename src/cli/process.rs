@@ -1,6 +1,8 @@
 //! `sprachpost process`: audio files through the pipeline, without any queue.
 
 use std::{
+    fs::File,
+    io::{self, Read},
     path::{Path, PathBuf},
     process::ExitCode,
     sync::Arc,
@@ -24,14 +26,14 @@ use crate::{
 
 #[derive(Debug, Args)]
 pub struct Arguments {
-    /// Audio files, in whatever format messengers send.
+    /// Audio files, in whatever format messengers send; `-` is standard input.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<PathBuf>,
     /// Print one processed event a line, as JSON.
     #[arg(long)]
     json: bool,
     /// The language spoken, if it need not be detected (ISO 639-1).
-    #[arg(long)]
+    #[arg(long, value_parser = super::language)]
     language: Option<String>,
     /// Whose settings apply.
     #[arg(long, default_value = "local")]
@@ -39,14 +41,18 @@ pub struct Arguments {
 }
 
 pub async fn run(arguments: Arguments, mut config: Config) -> anyhow::Result<ExitCode> {
-    let files = arguments.files.iter().map(|file| canonical(file)).collect::<Result<Vec<_>, _>>()?;
+    let folder = tempfile::tempdir().context("there is no place for what comes through a pipe")?;
+    let bytes_max = config.fetch.bytes_max;
+    let lying = |(index, file): (usize, &PathBuf)| lying(file, &folder.path().join(index.to_string()), bytes_max);
+    let files = arguments.files.iter().enumerate().map(lying).collect::<Result<Vec<_>, _>>()?;
     config.fetch.file_roots.extend(files.iter().filter_map(|file| file.parent()).map(Path::to_owned));
     // Nobody waits for a second attempt here.
     config.worker.retry.attempts_max = 1;
     let stages = app::stages(&config)?;
 
     let bar = progress_bar(files.len());
-    let notes = files.iter().map(|file| note(file, &arguments)).collect::<Vec<_>>();
+    let notes =
+        files.iter().zip(&arguments.files).map(|(file, named)| note(file, named, &arguments)).collect::<Vec<_>>();
     let mut results = stream::iter(notes).map(|note| process(note, Arc::clone(&stages))).buffered(stages.pool.slots());
 
     let (mut code, mut index) = (ExitCode::SUCCESS, 0);
@@ -62,13 +68,25 @@ pub async fn run(arguments: Arguments, mut config: Config) -> anyhow::Result<Exi
     Ok(code)
 }
 
-fn canonical(file: &Path) -> anyhow::Result<PathBuf> {
-    file.canonicalize().with_context(|| format!("the file {} cannot be opened", file.display()))
+/// Where the audio lies. What comes through a pipe has no place, and is put at `place`; one byte more than is taken shows
+/// that it is too much.
+fn lying(file: &Path, place: &Path, bytes_max: u64) -> anyhow::Result<PathBuf> {
+    let in_words = || format!("the file {} cannot be opened", file.display());
+    let is_stdin = file == Path::new("-");
+    if !is_stdin && std::fs::metadata(file).with_context(in_words)?.is_file() {
+        return file.canonicalize().with_context(in_words);
+    }
+    let source: Box<dyn Read> =
+        if is_stdin { Box::new(io::stdin().lock()) } else { Box::new(File::open(file).with_context(in_words)?) };
+    let copied =
+        File::create(place).and_then(|mut copy| io::copy(&mut source.take(bytes_max.saturating_add(1)), &mut copy));
+    copied.with_context(|| format!("the file {} cannot be read", file.display()))?;
+    place.canonicalize().with_context(in_words)
 }
 
 /// The file's name stands for the platform's message id, so that the same file has the same note id.
-fn note(file: &Path, arguments: &Arguments) -> VoiceNote {
-    let message_id = file.file_name().unwrap_or_default().to_string_lossy().into_owned();
+fn note(file: &Path, named: &Path, arguments: &Arguments) -> VoiceNote {
+    let message_id = named.file_name().unwrap_or(named.as_os_str()).to_string_lossy().into_owned();
     let audio = AudioSource::File { path: file.to_string_lossy().into_owned() };
     let note = VoiceNote::new(arguments.tenant.clone(), Channel::upload(), message_id, audio);
     VoiceNote { language: arguments.language.clone(), ..note }

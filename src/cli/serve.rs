@@ -1,11 +1,11 @@
 //! `sprachpost serve`: the roles of one process, until a signal ends it.
 
-use std::process::ExitCode;
+use std::{io, process::ExitCode};
 
 use clap::Args;
 
 use crate::{
-    app::{self, Role},
+    app::{self, Role, StartError},
     config::Config,
     reload::Reload,
     shutdown::Shutdown,
@@ -24,6 +24,12 @@ pub async fn run(arguments: Arguments, config: Config) -> anyhow::Result<ExitCod
     config.check()?;
     let (shutdown, reload) = (Shutdown::on_signals()?, Reload::on_signal()?);
     let roles = if arguments.roles.is_empty() { Role::usual(&config)? } else { arguments.roles };
-    app::serve(config, &roles, reload, shutdown).await?;
-    Ok(ExitCode::SUCCESS)
+    match app::serve(config, &roles, reload, shutdown).await {
+        Ok(()) => Ok(ExitCode::SUCCESS),
+        Err(StartError::Listen { address, source }) if source.kind() == io::ErrorKind::PermissionDenied => {
+            let advice = "choose a port from 1024 on for http.listen, or give the process the right to lower ones";
+            Err(anyhow::Error::from(source).context(format!("may not listen on {address}: {advice}")))
+        }
+        Err(error) => Err(error.into()),
+    }
 }

@@ -12,7 +12,7 @@ use base64::{Engine, prelude::BASE64_STANDARD};
 use clap::Args;
 use jiff::Timestamp;
 
-use super::{NOT_PROCESSED, present};
+use super::{NOT_PROCESSED, exit::NoAnswer, out, present};
 use crate::{
     app,
     broker::{Exchange, Subscription},
@@ -42,7 +42,7 @@ pub struct Arguments {
     #[arg(long)]
     urgent: bool,
     /// The language spoken, if it need not be detected (ISO 639-1).
-    #[arg(long)]
+    #[arg(long, value_parser = super::language)]
     language: Option<String>,
     /// The platform's id of the message, for one file: the same id is the same note. A new one each time otherwise.
     #[arg(long)]
@@ -76,7 +76,9 @@ pub async fn run(arguments: Arguments, config: Config) -> anyhow::Result<ExitCod
         let message = received_message(&Received { note, traceparent: None }, Timestamp::now());
         broker.publish(Exchange::Notes, &message).await.context("the note could not be queued")?;
         if !arguments.json {
-            eprintln!("queued {} as note {id}", file.display());
+            // Queues drop what they had before without a word.
+            let unless = if arguments.message_id.is_some() { ", unless it was there already" } else { "" };
+            out::aside(format_args!("queued {} as note {id}{unless}", out::visible(&file.to_string_lossy())));
         }
     }
     let code = match results {
@@ -131,11 +133,17 @@ async fn wait(
     while !files.is_empty() {
         let limit = Duration::from_secs(arguments.wait_s);
         let Ok(message) = tokio::time::timeout(limit, results.next()).await else {
-            bail!(
-                "no result for {} notes within {} s: is a worker running on this queue?",
-                files.len(),
+            let notes = if files.len() == 1 { "1 note".to_owned() } else { format!("{} notes", files.len()) };
+            let again = if arguments.message_id.is_some() {
+                " A note that was queued under this id before is not answered again"
+            } else {
+                ""
+            };
+            let why = format!(
+                "no result for {notes} within {} s: is a worker running on this queue?{again}",
                 arguments.wait_s
             );
+            return Err(NoAnswer(why).into());
         };
         // Somebody else's messages may be anything.
         let Ok(processed) = envelope::parse_processed(&message?) else { continue };

@@ -1,15 +1,12 @@
 //! `sprachpost tickets`: whether the ticketing systems are as they have to be, before the first note.
 
-use std::{
-    io::{self, Write as _},
-    process::ExitCode,
-};
+use std::process::ExitCode;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::NOT_PROCESSED;
+use super::{NOT_PROCESSED, out};
 use crate::{
     config::Config,
     tickets::{self, Finding, limiter::Accounts},
@@ -49,7 +46,7 @@ pub async fn run(arguments: Arguments, config: Config) -> anyhow::Result<ExitCod
     if wanted.is_empty() {
         bail!("the configuration has no such ticketing system: name one of [[tickets]], or add it");
     }
-    let (accounts, mut out, mut all_good) = (Accounts::default(), io::stdout().lock(), true);
+    let (accounts, mut all_good) = (Accounts::default(), true);
     for tickets in wanted {
         let findings = match tickets.open(&accounts) {
             Ok(connector) => connector.check().await,
@@ -58,11 +55,10 @@ pub async fn run(arguments: Arguments, config: Config) -> anyhow::Result<ExitCod
         for finding in &findings {
             all_good &= finding.fault.is_none();
             if json {
-                serde_json::to_writer(&mut out, &Line { connector: &tickets.name, finding })?;
-                writeln!(out)?;
+                out::json(&Line { connector: &tickets.name, finding })?;
             } else {
                 let fault = finding.fault.as_ref().map_or_else(|| "good".to_owned(), |fault| format!("WRONG: {fault}"));
-                writeln!(out, "{}: {}: {fault}", tickets.name, finding.what)?;
+                out::line(format_args!("{}: {}: {fault}", tickets.name, finding.what))?;
             }
         }
     }

@@ -69,6 +69,9 @@ pub struct PlaybookConfig {
     pub path: Option<PathBuf>,
 }
 
+/// More slots or threads than any machine that this was made for has cores.
+const SLOTS_MAX: usize = 1024;
+
 /// Paths of all settings that are secrets: what the environment sets there is kept as a reference to the variable.
 const SECRETS: [&[&str]; 6] = [
     &["broker", "url"],
@@ -100,12 +103,35 @@ impl Config {
         let mut table: toml::Table = toml::from_str(&text).map_err(in_file)?;
 
         let overlaid = overlay::lay(&mut table, environment, &SECRETS)?;
-        serde_path_to_error::deserialize(table).map_err(|error| {
+        let config: Self = serde_path_to_error::deserialize(table).map_err(|error| {
             let path = error.path().to_string();
             let variable = overlaid.iter().find(|variable| overlay::path_of(variable).join(".") == path);
             let place = variable.cloned().unwrap_or_else(|| format!("{path}, set from the environment"));
-            ConfigError::Invalid { place, what: error.into_inner().to_string() }
-        })
+            ConfigError::Invalid { place, what: explained(error.inner().message()) }
+        })?;
+        config.check_bounds()?;
+        Ok(config)
+    }
+
+    /// Numbers that no machine can follow, or that would have nothing done.
+    fn check_bounds(&self) -> Result<(), ConfigError> {
+        let (asr, retry) = (&self.asr, &self.worker.retry);
+        let within_a_day = |seconds: f64| (0.0..=86_400.0).contains(&seconds);
+        let bounds = [
+            ("asr.slots", asr.slots <= SLOTS_MAX, "at most 1024; each is a thread with a decoding state of its own"),
+            ("asr.threads_per_slot", (1..=SLOTS_MAX).contains(&asr.threads_per_slot), "from 1 to 1024"),
+            ("worker.retry.attempts_max", retry.attempts_max >= 1, "at least 1; with 1, nothing is tried again"),
+            ("http.media_retry.attempts_max", self.http.media_retry.attempts_max >= 1, "at least 1"),
+            ("worker.retry.first_delay_s", within_a_day(retry.first_delay_s), "from 0 to 86400"),
+            ("worker.retry.delay_s_max", within_a_day(retry.delay_s_max), "from 0 to 86400"),
+            ("worker.retry.factor", (1.0..=1000.0).contains(&retry.factor), "from 1 to 1000"),
+        ];
+        match bounds.iter().find(|(_, kept, _)| !kept) {
+            Some((place, _, what)) => {
+                Err(ConfigError::Invalid { place: (*place).to_owned(), what: format!("has to be {what}") })
+            }
+            None => Ok(()),
+        }
     }
 
     /// Checks what the file's shape does not show: that every secret can be read.
@@ -130,12 +156,15 @@ impl Config {
         Ok(())
     }
 
-    /// The effective configuration as TOML. Secrets are references and stay so.
+    /// The effective configuration as TOML. Secrets are references and stay so; the queue's address is there even where
+    /// nobody set it, as it says where to look.
     ///
     /// # Errors
     /// If a setting cannot be written as TOML, which would be a mistake in this program.
     pub fn to_toml(&self) -> Result<String, toml::ser::Error> {
-        toml::to_string_pretty(self)
+        let mut shown = self.clone();
+        shown.broker.url.get_or_insert_with(|| Address::Plain(format!("embedded:{}", broker::config::EMBEDDED_PATH)));
+        toml::to_string_pretty(&shown)
     }
 }
 
@@ -143,7 +172,17 @@ impl Config {
 fn invalid(file: &str, text: &str, error: &toml::de::Error) -> ConfigError {
     let line = error.span().map(|span| text[..span.start.min(text.len())].matches('\n').count() + 1);
     let place = line.map_or_else(|| file.to_owned(), |line| format!("{file}, line {line}"));
-    ConfigError::Invalid { place, what: error.message().to_owned() }
+    ConfigError::Invalid { place, what: explained(error.message()) }
+}
+
+/// What the standard library says of an address is no help to who wrote a host's name.
+fn explained(what: &str) -> String {
+    match what {
+        "invalid socket address syntax" => {
+            "an address to listen on is an IP address and a port, for example 127.0.0.1:8480 or [::1]:8480".to_owned()
+        }
+        _ => what.to_owned(),
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -191,6 +230,43 @@ mod tests {
         assert!(error.contains("SPRACHPOST__ASR__SLOTS"), "{error}");
         let error = load("", &[("SPRACHPOST__ASR__SLOT", "1")]).unwrap_err().to_string();
         assert!(error.contains("SLOT"), "{error}");
+    }
+
+    #[test]
+    fn what_no_machine_can_follow_is_refused_with_its_bounds() {
+        for (text, what) in [
+            ("[asr]\nslots = 100000", "at most 1024"),
+            ("[asr]\nthreads_per_slot = 0", "from 1"),
+            ("[worker.retry]\nattempts_max = 0", "worker.retry.attempts_max: has to be at least 1"),
+            ("[worker.retry]\nfirst_delay_s = nan", "86400"),
+            ("[http]\nlisten = \"localhost:8480\"", "127.0.0.1:8480"),
+            ("[log]\nlevel = \"warning\"", "line 2: \"warning\" is no level; write error, warn"),
+            ("[tenants.Muster]\nlanguage = \"de\"", "a-z"),
+            ("[tenants.a]\nlanguages = [\"deutsch\"]", "ISO 639-1"),
+        ] {
+            let error = load(text, &[]).unwrap_err().to_string();
+            assert!(error.contains(what), "{text}: {error}");
+        }
+        let error = load("", &[("SPRACHPOST__LOG__LEVEL", "debg")]).unwrap_err().to_string();
+        assert!(error.contains("SPRACHPOST__LOG__LEVEL") && error.contains("debg"), "{error}");
+        let error = load("", &[("SPRACHPOST__HTTP__LISTEN", "localhost:1")]).unwrap_err().to_string();
+        assert!(error.contains("127.0.0.1:8480"), "{error}");
+    }
+
+    #[test]
+    fn a_secret_that_is_written_out_is_not_repeated() {
+        let error = load("[[http.tokens]]\ntoken = \"geheim\"\ntenants = [\"a\"]\n", &[]).unwrap_err().to_string();
+        assert!(error.contains("line 2") && error.contains("{ env = \"NAME\" }"), "{error}");
+        let tokens = "[{ token = \"geheim\", tenants = [\"a\"] }]";
+        let by_variable = load("", &[("SPRACHPOST__HTTP__TOKENS", tokens)]).unwrap_err().to_string();
+        for error in [error, by_variable] {
+            assert!(!error.contains("geheim"), "{error}");
+        }
+    }
+
+    #[test]
+    fn where_the_queue_is_by_default_is_shown() {
+        assert!(load("", &[]).unwrap().to_toml().unwrap().contains("url = \"embedded:data/sprachpost.sqlite\""));
     }
 
     #[test]

@@ -24,7 +24,7 @@ pub enum ModelError {
     #[error("the model `{name}` is not at {}: run `sprachpost models pull {name}`", path.display())]
     Absent { name: String, path: PathBuf },
     #[error(
-        "{} is damaged, as it has not the {expected} bytes of the model `{name}`: run `sprachpost models pull {name}`",
+        "{} is damaged, as its size is not that of the model `{name}`, {expected} bytes: run `sprachpost models pull {name}`",
         path.display()
     )]
     Damaged { name: String, path: PathBuf, expected: u64 },

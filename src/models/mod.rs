@@ -32,7 +32,7 @@ pub use pip::PipError;
 pub use progress::{Meter, Progress, megabytes};
 pub use pull::Pulled;
 
-/// What the default configuration needs, and what `sprachpost models pull` pulls if it is not told what.
+/// What the default configuration needs. `whisper-base` is what `whisper-base-q8_0` is made from.
 pub const DEFAULT_MODELS: [&str; 3] = ["whisper-base", "whisper-base-q8_0", "e5-small-q4"];
 
 /// Where models lie and how they are fetched.

@@ -36,10 +36,10 @@ impl Language {
     /// What models without other languages hear.
     pub const ENGLISH: Self = Self { code: "en", confidence: 1.0, id: 0 };
 
-    /// None if whisper has no such language.
+    /// None if whisper has no such language. `DE` is meant as `de` is.
     pub fn given(code: &str) -> Option<Self> {
         // whisper.cpp's own look-up logs every code that it does not know, and the code is customer input.
-        let id = (0..LANGUAGES).find(|&id| get_lang_str(id) == Some(code))?;
+        let id = (0..LANGUAGES).find(|&id| is_called(id, code))?;
         Some(Self { code: get_lang_str(id)?, confidence: 1.0, id })
     }
 
@@ -49,6 +49,19 @@ impl Language {
     }
 }
 
+/// What is wrong with a language's code that people wrote; none if there is nothing.
+pub(crate) fn fault_of(code: &str) -> Option<String> {
+    Language::given(code).is_none().then(|| {
+        format!(
+            "{code:?} is no language that can be recognised; write its code by ISO 639-1, for example de for German"
+        )
+    })
+}
+
+fn is_called(id: i32, code: &str) -> bool {
+    get_lang_str(id).is_some_and(|known| known.eq_ignore_ascii_case(code))
+}
+
 /// Reads the language off the scores after the start token, among `accepted`, or any if that is empty; what few
 /// customers speak has to be much likelier to be believed. The confidence is the bare probability among all languages,
 /// so that a note in none of the accepted ones shows, and so does one in which noise makes the language hard to tell.
@@ -56,7 +69,7 @@ pub fn detect(context: &WhisperContext, scores: &[f32], accepted: &[String]) -> 
     let score = |id: i32| score_of(scores, context.token_lang(id));
     let weighed = |id: i32| score(id) + benefit_of_doubt(get_lang_str(id).unwrap_or_default(), accepted.is_empty());
     let best = (0..LANGUAGES)
-        .filter(|&id| accepted.is_empty() || accepted.iter().any(|code| get_lang_str(id) == Some(code)))
+        .filter(|&id| accepted.is_empty() || accepted.iter().any(|code| is_called(id, code)))
         .max_by(|&a, &b| weighed(a).total_cmp(&weighed(b)));
     let id = best.ok_or_else(|| AsrError::Engine("none of the accepted languages is one of whisper's".to_owned()))?;
     let code = get_lang_str(id).ok_or_else(|| AsrError::Engine("whisper lost a language".to_owned()))?;
@@ -110,5 +123,10 @@ mod tests {
     fn a_language_that_whisper_lacks_is_none() {
         assert!(Language::given("xx").is_none());
         assert_eq!(Language::given("de").unwrap().code, "de");
+        assert_eq!(Language::given("DE").unwrap().code, "de");
+        for wrong in ["deutsch", "ger", "de-AT", ""] {
+            assert!(fault_of(wrong).unwrap().contains("ISO 639-1"), "{wrong}");
+        }
+        assert_eq!(fault_of("de"), None);
     }
 }

@@ -27,7 +27,7 @@ mod doubt;
 mod glossary;
 mod greedy;
 mod hearing;
-mod language;
+pub(crate) mod language;
 mod prompt;
 mod raw;
 mod repetition;
