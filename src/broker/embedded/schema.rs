@@ -5,7 +5,7 @@
 
 use std::{path::Path, time::Duration};
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::{Connection, TransactionBehavior, config::DbConfig};
 
 use crate::broker::BrokerError;
 
@@ -149,6 +149,8 @@ pub(super) fn storage(path: &Path, source: impl Into<Box<dyn std::error::Error +
 /// "queued" is on the disk. Commits are shared (see [`super::storage`]), so that it is affordable.
 fn prepare(connection: &mut Connection, busy_limit: Duration) -> rusqlite::Result<()> {
     connection.set_prepared_statement_cache_capacity(STATEMENTS_MAX);
+    // Without it, SQLite plans a statement anew whenever another number is bound to its LIMIT.
+    connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.busy_timeout(busy_limit)?;
     connection.pragma_update(None, "journal_mode", "WAL")?;
     connection.pragma_update(None, "synchronous", "FULL")?;
