@@ -45,6 +45,7 @@ pub mod understanding;
 pub mod tickets;
 
 // What the stages stand on.
+mod exponential;
 mod hex;
 mod http_client;
 pub mod models;

@@ -7,9 +7,11 @@
 
 use std::ops::Range;
 
+use pulp::Arch;
 use whisper_rs::{WhisperContext, WhisperTokenId};
 
 use super::{AsrError, engine_error};
+use crate::exponential::sum_of_exponentials;
 
 /// The first stretch begins at most this long after the start of the audio: 1 s, in steps of 20 ms.
 const FIRST_TIME_MAX: usize = 50;
@@ -210,9 +212,9 @@ fn best(scores: &[f32], range: Range<usize>, except: Option<usize>) -> (usize, f
 
 /// Sum of the probabilities in `range`, in units of that of a score of `highest`.
 fn sum(scores: &[f32], range: Range<usize>, highest: f32) -> f32 {
-    let counts = |score: f32| score - highest > NEGLIGIBLE;
-    let likely = blocks(scores, range).filter(|&(_, highest, _)| counts(highest)).flat_map(|(_, _, block)| block);
-    likely.filter(|&&score| counts(score)).map(|score| (score - highest).exp()).sum()
+    let arch = Arch::new();
+    let likely = blocks(scores, range).filter(|&(_, best, _)| best - highest > NEGLIGIBLE);
+    likely.map(|(_, _, block)| sum_of_exponentials(arch, block, highest)).sum()
 }
 
 /// The scores in `range` by blocks: the first token of each, its highest score, all its scores. There are fifty thousand

@@ -15,11 +15,11 @@ use pulp::{
 };
 
 use super::{
-    curves::SIZE,
     file::{BLOCK_WEIGHTS, MIDDLE},
     matrix::REGISTERS,
     packed::{Linear, WORD_WEIGHTS},
 };
+use crate::exponential::SIZE;
 
 /// Rows that are multiplied at a time: with 4 × 2 sums of either kind, the registers of new processors suffice.
 const ROWS: usize = 4;
@@ -41,7 +41,7 @@ struct Block {
     /// What a number was divided by.
     scale: f32,
     /// What the products with weights are more by because those have no sign, taken away.
-    correction: f32,
+    correction: i32,
 }
 
 impl Rounded {
@@ -85,37 +85,23 @@ impl NullaryFnOnce for Round<'_> {
 impl Block {
     #[inline(always)]
     fn of(numbers: &[f32; BLOCK_WEIGHTS]) -> Self {
-        let mut sizes = *numbers;
-        for size in &mut sizes {
-            *size = size.abs();
+        // Without their signs, numbers are in the order of their bits. The largest of whole numbers, and their sum, the
+        // compiler finds with whole registers; of others it may not change the order.
+        let mut largest = 0;
+        for number in numbers {
+            largest = largest.max(number.abs().to_bits());
         }
-        let largest = folded(sizes, |a, b| if b > a { b } else { a });
+        let largest = f32::from_bits(largest);
         // Of nothing, and of next to nothing, nothing is left.
         let factor = Some(LARGEST / largest).filter(|factor| factor.is_finite()).unwrap_or(0.0);
-        let (mut rounded, mut bytes) = (*numbers, [0_i8; BLOCK_WEIGHTS]);
-        for (number, byte) in rounded.iter_mut().zip(&mut bytes) {
+        let (mut bytes, mut sum) = ([0_i8; BLOCK_WEIGHTS], 0);
+        for (number, byte) in numbers.iter().zip(&mut bytes) {
             // The bits of a number of this size end in what is nearest.
-            let large = *number * factor + SIZE;
-            *byte = large.to_bits() as i8;
-            *number = large - SIZE;
+            *byte = (*number * factor + SIZE).to_bits() as i8;
+            sum += i32::from(*byte);
         }
-        let sum = folded(rounded, |a, b| a + b);
-        Self { words: bytemuck::cast(bytes), scale: largest / LARGEST, correction: -MIDDLE * sum }
+        Self { words: bytemuck::cast(bytes), scale: largest / LARGEST, correction: -(MIDDLE as i32) * sum }
     }
-}
-
-/// What all of them come to, half by half: the compiler may not change an order by itself.
-#[expect(clippy::inline_always, reason = "only what is inlined is compiled for the processor that was found")]
-#[inline(always)]
-fn folded<T: Copy>(mut all: [T; BLOCK_WEIGHTS], with: impl Fn(T, T) -> T) -> T {
-    let mut left = BLOCK_WEIGHTS / 2;
-    while left > 0 {
-        for at in 0..left {
-            all[at] = with(all[at], all[at + left]);
-        }
-        left /= 2;
-    }
-    all[0]
 }
 
 /// Adds the product of rows and weights to `out`.
@@ -190,7 +176,7 @@ fn multiply_block<R: Registers>(
     let [first, second, third, fourth] = rows.map(|row| &row[..blocks]);
     for i in 0..blocks {
         let rows = [&first[i], &second[i], &third[i], &fourth[i]];
-        let mut products = [[simd.splat_word(0); REGISTERS]; ROWS];
+        let mut products = rows.map(|row| [simd.begin(row.correction); REGISTERS]);
         for (at, [left, right]) in halves[i].iter().enumerate() {
             for (products, row) in products.iter_mut().zip(rows) {
                 let numbers = simd.splat_word(row.words[at]);
@@ -199,9 +185,9 @@ fn multiply_block<R: Registers>(
             }
         }
         for ((sums, products), row) in sums.iter_mut().zip(products).zip(rows) {
-            let (correction, scale) = (simd.splat(row.correction), simd.splat(row.scale));
+            let scale = simd.splat(row.scale);
             for register in 0..REGISTERS {
-                let product = simd.add(simd.total(products[register]), correction);
+                let product = simd.total(products[register], row.correction);
                 sums[register] = simd.multiply_add(product, simd.multiply(scale, scales[i][register]), sums[register]);
             }
         }
@@ -221,10 +207,11 @@ pub trait Registers: Copy {
     fn halves(self, bytes: Self::Whole) -> [Self::Whole; 2];
     /// Adds the products of bytes without a sign and with one to sums: two by two of 16 bits, or four by four of 32.
     fn add_products(self, sums: Self::Whole, weights: Self::Whole, numbers: Self::Whole) -> Self::Whole;
-    /// What the sums of every four bytes' products come to.
-    fn total(self, sums: Self::Whole) -> Self::Single;
+    /// Sums without products, to which their correction was added if there is room for it.
+    fn begin(self, correction: i32) -> Self::Whole;
+    /// What the sums of every four bytes' products come to, corrected.
+    fn total(self, sums: Self::Whole, correction: i32) -> Self::Single;
     fn splat(self, number: f32) -> Self::Single;
-    fn add(self, a: Self::Single, b: Self::Single) -> Self::Single;
     fn multiply(self, a: Self::Single, b: Self::Single) -> Self::Single;
     /// `a · b + c`
     fn multiply_add(self, a: Self::Single, b: Self::Single, c: Self::Single) -> Self::Single;
@@ -267,11 +254,6 @@ macro_rules! registers_of_512_bits {
         }
 
         #[inline(always)]
-        fn add(self, a: __m512, b: __m512) -> __m512 {
-            self.avx512f._mm512_add_ps(a, b)
-        }
-
-        #[inline(always)]
         fn multiply(self, a: __m512, b: __m512) -> __m512 {
             self.avx512f._mm512_mul_ps(a, b)
         }
@@ -295,7 +277,12 @@ impl Registers for Vnni {
     }
 
     #[inline(always)]
-    fn total(self, sums: __m512i) -> __m512 {
+    fn begin(self, correction: i32) -> __m512i {
+        self.splat_word(correction)
+    }
+
+    #[inline(always)]
+    fn total(self, sums: __m512i, _: i32) -> __m512 {
         self.avx512f._mm512_cvtepi32_ps(sums)
     }
 }
@@ -310,8 +297,14 @@ impl Registers for V4 {
     }
 
     #[inline(always)]
-    fn total(self, sums: __m512i) -> __m512 {
-        self.avx512f._mm512_cvtepi32_ps(self.avx512bw._mm512_madd_epi16(sums, self.splat_word(ONES)))
+    fn begin(self, _: i32) -> __m512i {
+        self.splat_word(0)
+    }
+
+    #[inline(always)]
+    fn total(self, sums: __m512i, correction: i32) -> __m512 {
+        let words = self.avx512bw._mm512_madd_epi16(sums, self.splat_word(ONES));
+        self.avx512f._mm512_cvtepi32_ps(self.avx512f._mm512_add_epi32(words, self.splat_word(correction)))
     }
 }
 
@@ -338,18 +331,19 @@ impl Registers for V3 {
     }
 
     #[inline(always)]
-    fn total(self, sums: __m256i) -> __m256 {
-        self.avx._mm256_cvtepi32_ps(self.avx2._mm256_madd_epi16(sums, self.splat_word(ONES)))
+    fn begin(self, _: i32) -> __m256i {
+        self.splat_word(0)
+    }
+
+    #[inline(always)]
+    fn total(self, sums: __m256i, correction: i32) -> __m256 {
+        let words = self.avx2._mm256_madd_epi16(sums, self.splat_word(ONES));
+        self.avx._mm256_cvtepi32_ps(self.avx2._mm256_add_epi32(words, self.splat_word(correction)))
     }
 
     #[inline(always)]
     fn splat(self, number: f32) -> __m256 {
         self.avx._mm256_set1_ps(number)
-    }
-
-    #[inline(always)]
-    fn add(self, a: __m256, b: __m256) -> __m256 {
-        self.avx._mm256_add_ps(a, b)
     }
 
     #[inline(always)]
