@@ -52,6 +52,12 @@ pub enum BenchError {
         #[source]
         source: std::io::Error,
     },
+    #[error("the recording {} cannot be read", path.display())]
+    Clip {
+        path: PathBuf,
+        #[source]
+        source: std::io::Error,
+    },
     #[error("there are no recordings at {}", path.display())]
     NoClips { path: PathBuf },
     #[error("{}:{line}: each line has to be a JSON object with `file`, and `text` and `language` where known", path.display())]

@@ -4,8 +4,8 @@ use std::process::ExitCode;
 
 use super::out::{self, NotWritten};
 use crate::{
-    app::StartError, bench::BenchError, broker::BrokerError, ledger::LedgerError, models::ModelError,
-    outcome::Disposition,
+    app::StartError, bench::BenchError, broker::BrokerError, import::ImportError, ledger::LedgerError,
+    models::ModelError, outcome::Disposition, recordings::RecordingError,
 };
 
 /// A note could not be processed, or was not found.
@@ -52,6 +52,8 @@ fn is_unavailable(cause: &(dyn std::error::Error + 'static)) -> bool {
     cause.downcast_ref().is_some_and(is_away)
         || cause.downcast_ref().is_some_and(|error: &LedgerError| error.disposition() == Disposition::Retry)
         || cause.downcast_ref().is_some_and(|error: &ModelError| error.disposition() == Disposition::Retry)
+        || cause.downcast_ref().is_some_and(|error: &RecordingError| error.disposition() == Disposition::Retry)
+        || matches!(cause.downcast_ref(), Some(ImportError::Journal { .. } | ImportError::Busy))
         || cause.is::<NoAnswer>()
         || cause.is::<NotWritten>()
 }
@@ -76,6 +78,8 @@ mod tests {
             BenchError::Start(StartError::Broker(timed_out())).into(),
             NoAnswer("nobody".to_owned()).into(),
             NotWritten::Failed(std::io::Error::other("full")).into(),
+            ImportError::NotKept(RecordingError::Folder(std::io::Error::other("full"))).into(),
+            ImportError::Busy.into(),
         ] {
             assert_eq!(code(passing), ExitCode::from(UNAVAILABLE));
         }

@@ -7,7 +7,7 @@ use serde::Serialize;
 use super::out::{self, visible};
 use crate::event::{
     Acknowledged, CaseClosed, Drafting, FollowUpDue, Processed, Spike,
-    processed::{Abstained, AudioInfo, OutcomeKind, Reply, Transcript, Understanding},
+    processed::{Abstained, AudioInfo, CallTime, ContactPreferences, OutcomeKind, Reply, Transcript, Understanding},
 };
 
 /// Columns that text is wrapped at.
@@ -204,11 +204,7 @@ impl Block {
             .map(|e| format!("{} {}{}", e.kind, e.value.expose(), if e.verified { " ✓" } else { "" }))
             .collect();
         self.line("names", &entities.join(", "));
-        match understanding.contact.phone_allowed {
-            Some(true) => self.line("contact", "wants to be called"),
-            Some(false) => self.line("contact", "does not want to be called"),
-            None => {}
-        }
+        self.line("contact", &wishes(&understanding.contact).join(", "));
     }
 
     fn reply(&mut self, reply: &Reply, draft: Option<&Drafting>) {
@@ -231,6 +227,30 @@ fn percent(share: f32) -> String {
     format!("{:.0} %", share * 100.0)
 }
 
+/// How somebody wants to be reached, wish by wish.
+fn wishes(contact: &ContactPreferences) -> Vec<String> {
+    let phone = contact
+        .phone_allowed
+        .map(|allowed| if allowed { "wants to be called".to_owned() } else { "does not want to be called".to_owned() });
+    let call = contact.call.clone().unwrap_or_default();
+    let time = |time: &CallTime| {
+        let part = time.part_of_day.map(|part| name(&part));
+        let from = time.from.as_ref().map(|from| format!("from {from}"));
+        let until = time.until.as_ref().map(|until| format!("until {until}"));
+        [time.date.clone(), part, from, until].into_iter().flatten().collect::<Vec<_>>().join(" ")
+    };
+    let times = (!call.times.is_empty()).then(|| call.times.iter().map(time).collect::<Vec<_>>().join(" or "));
+    let number = call.number.map(|number| format!("on {}", number.expose()));
+    let only = contact.write_only.then(|| "in writing only".to_owned());
+    let channel = contact.channel.map(|channel| format!("by {}", name(&channel)));
+    [phone, times, number, only, channel].into_iter().flatten().collect()
+}
+
+/// What a value is called in the event.
+fn name(value: &impl Serialize) -> String {
+    serde_json::to_value(value).ok().and_then(|name| name.as_str().map(str::to_owned)).unwrap_or_default()
+}
+
 fn why(reason: Abstained) -> &'static str {
     match reason {
         Abstained::NothingUnderstood => "there is nothing that could be answered",
@@ -247,6 +267,18 @@ fn why(reason: Abstained) -> &'static str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn how_to_reach_somebody_is_one_line() {
+        let contact = serde_json::json!({
+            "phone_allowed": true, "channel": "email",
+            "call": {"times": [{"date": "2026-03-24", "from": "09:00", "until": "11:00"}, {"part_of_day": "evening"}],
+                     "number": "01765532210"},
+        });
+        let wishes = wishes(&serde_json::from_value(contact).unwrap()).join(", ");
+        let wanted = "wants to be called, 2026-03-24 from 09:00 until 11:00 or evening, on 01765532210, by email";
+        assert_eq!(wishes, wanted);
+    }
 
     #[test]
     fn long_text_wraps_behind_its_label_and_cannot_move_the_cursor() {

@@ -270,6 +270,63 @@ pub struct Entity {
 pub struct ContactPreferences {
     /// False: "ruf mich nicht an". True: "rufen Sie mich bitte zurück".
     pub phone_allowed: Option<bool>,
+    /// When and at which number they can be called, where they say so; never beside a `phone_allowed` of false.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub call: Option<Call>,
+    /// "Nur schreiben, bitte."
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub write_only: bool,
+    /// The channel that they wish to be answered by: "lieber per Mail".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub channel: Option<ContactChannel>,
+}
+
+/// When and where somebody can be called.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct Call {
+    /// At any of these; empty: not said.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub times: Vec<CallTime>,
+    /// In figures, as the fact `phone`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub number: Option<Private>,
+}
+
+/// A time for a call, as far as it was said.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct CallTime {
+    /// ISO 8601: `2026-03-24`. None: on any day.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<String>,
+    /// Not earlier, `HH:MM`; the same as `until` where one moment was named.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<String>,
+    /// Not later, `HH:MM`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub until: Option<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub part_of_day: Option<PartOfDay>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum PartOfDay {
+    Morning,
+    Noon,
+    Afternoon,
+    Evening,
+}
+
+/// A way to answer in writing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "snake_case")]
+pub enum ContactChannel {
+    Email,
+    Sms,
+    Whatsapp,
+    Telegram,
+    Signal,
+    Letter,
 }
 
 /// What could be answered: never sent by itself.

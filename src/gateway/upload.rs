@@ -12,11 +12,12 @@ use axum::{
     response::{IntoResponse, Response},
 };
 use jiff::Timestamp;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
 use sha2::{Digest, Sha256};
 
 use super::Gateway;
 use crate::{
+    asr::whisper::language::fault_of,
     broker::{BrokerError, Exchange},
     event::envelope::{Received, TRACEPARENT, received_message},
     hex::hex,
@@ -36,10 +37,20 @@ pub(super) struct Fields {
     ticket: Option<String>,
     sender: Option<Private>,
     sent_at: Option<Timestamp>,
+    #[serde(deserialize_with = "known_language")]
     language: Option<String>,
     reply_window_ends_at: Option<Timestamp>,
     #[serde(default)]
     priority: Priority,
+}
+
+/// A client that says "deutsch" learns now that nobody would take it for German.
+fn known_language<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Option<String>, D::Error> {
+    let language = Option::<String>::deserialize(deserializer)?.filter(|code| !code.is_empty());
+    match language.as_deref().and_then(fault_of) {
+        Some(fault) => Err(D::Error::custom(fault)),
+        None => Ok(language),
+    }
 }
 
 /// Queues one note.
@@ -88,13 +99,11 @@ pub(super) async fn queue(
 async fn read(request: Request) -> Result<(Fields, Bytes), Refusal> {
     let is_form =
         header(request.headers(), CONTENT_TYPE.as_str()).is_some_and(|t| t.starts_with("multipart/form-data"));
-    let unreadable = |what: &str| Refusal::Unreadable(what.to_owned());
     if is_form {
         let form = Multipart::from_request(request, &()).await.map_err(|e| Refusal::Body(e.status(), e.body_text()))?;
         return read_form(form).await;
     }
-    let Query(fields) = Query::try_from_uri(request.uri())
-        .map_err(|_| unreadable("the query holds an unknown parameter or a value that does not fit"))?;
+    let Query(fields) = Query::try_from_uri(request.uri()).map_err(|e| Refusal::Unreadable(e.body_text()))?;
     let audio = Bytes::from_request(request, &()).await.map_err(|e| Refusal::Body(e.status(), e.body_text()))?;
     Ok((fields, audio))
 }
@@ -110,8 +119,9 @@ async fn read_form(mut form: Multipart) -> Result<(Fields, Bytes), Refusal> {
             fields.insert(name, part.text().await.map_err(refused)?.into());
         }
     }
-    let fields = serde_json::from_value(fields.into())
-        .map_err(|_| Refusal::Unreadable("the form holds an unknown part or a value that does not fit".to_owned()))?;
+    let fields = serde_json::from_value(fields.into()).map_err(|e| {
+        Refusal::Unreadable(format!("the form holds an unknown part or a value that does not fit: {e}"))
+    })?;
     Ok((fields, audio))
 }
 

@@ -18,6 +18,7 @@ pub mod evaluation;
 pub mod intent;
 pub mod playbook;
 pub mod redaction;
+mod streets;
 pub mod text;
 pub mod urgency;
 
@@ -143,13 +144,15 @@ impl Understander {
         let chosen = self.choose(&candidates);
         let known = chosen.map(|candidate| &self.intents[candidate.intent]);
         let urgency = self.urgency.assess(note, &words, known.map(|known| (known.name.as_str(), known.urgency)));
+        let facts = entities::find(transcript, &words, &self.entities, sent_at);
+        let today = sent_at.map(entities::day_of);
         let angry = urgency.grounds.iter().any(|ground| ground == urgency::ANGER);
         Understanding {
             intent: chosen.map(|candidate| self.shown(candidate, note, true)),
             alternatives: self.alternatives(&candidates, chosen, note),
             urgency,
-            entities: entities::find(transcript, &words, &self.entities, sent_at),
-            contact: contact::preferences(note),
+            contact: contact::preferences(note, &words, &facts, today.as_deref()),
+            entities: facts.into_iter().map(|fact| fact.entity).collect(),
             sentiment: angry.then_some(Sentiment::Negative),
         }
     }

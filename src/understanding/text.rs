@@ -11,6 +11,35 @@ pub struct Word {
     pub at: Range<usize>,
 }
 
+/// A text that is looked through, with its words.
+pub(super) struct Seen<'a> {
+    pub text: &'a str,
+    pub words: &'a [Word],
+    pub german: bool,
+}
+
+impl Seen<'_> {
+    pub fn word(&self, index: usize) -> &str {
+        self.words.get(index).map_or("", |word| &word.folded)
+    }
+
+    pub fn written(&self, index: usize) -> &str {
+        self.words.get(index).map_or("", |word| &self.text[word.at.clone()])
+    }
+
+    /// What stands between a word and the next.
+    pub fn gap_after(&self, index: usize) -> &str {
+        match (self.words.get(index), self.words.get(index + 1)) {
+            (Some(word), Some(next)) => &self.text[word.at.end..next.at.start],
+            _ => "",
+        }
+    }
+
+    pub fn is_capitalised(&self, index: usize) -> bool {
+        self.written(index).starts_with(char::is_uppercase)
+    }
+}
+
 /// Lower case with `ä ö ü ß` written as `ae oe ue ss` and accents dropped, so that "Störung", "STÖRUNG" and
 /// "Stoerung" are one word, composed or decomposed.
 #[must_use]

@@ -61,7 +61,8 @@ pub fn read(path: &Path) -> Result<Vec<Clip>, BenchError> {
         labelled(&fs::read_to_string(&manifest).map_err(unreadable)?, &manifest)?
     };
     for clip in &mut clips {
-        clip.path = folder.join(&clip.file).canonicalize().map_err(unreadable)?;
+        let path = folder.join(&clip.file);
+        clip.path = path.canonicalize().map_err(|source| BenchError::Clip { path, source })?;
     }
     if clips.is_empty() { Err(BenchError::NoClips { path: path.to_owned() }) } else { Ok(clips) }
 }
@@ -132,5 +133,13 @@ mod tests {
         let error = read(folder.path()).unwrap_err();
         assert!(error.to_string().contains("manifest.jsonl:2"), "{error}");
         assert!(matches!(read(&folder.path().join("none.jsonl")), Err(BenchError::Clips { .. })));
+    }
+
+    #[test]
+    fn a_recording_that_is_not_there_is_named() {
+        let folder = tempfile::tempdir().unwrap();
+        fs::write(folder.path().join(MANIFEST), "{\"file\": \"gone.ogg\"}\n").unwrap();
+        let error = read(folder.path()).unwrap_err();
+        assert!(error.to_string().contains("gone.ogg"), "{error}");
     }
 }

@@ -54,6 +54,31 @@ fn text(result: &Processed, config: &Config, playback: &Playback) -> String {
 }
 
 #[test]
+fn how_to_reach_somebody_stands_in_one_line() {
+    let contact = json!({
+        "phone_allowed": true,
+        "call": {"times": [{"date": "2026-03-24", "from": "09:00", "until": "11:00"}, {"part_of_day": "evening"},
+                           {"from": "18:00"}, {"until": "12:00"}, {"from": "10:00", "until": "10:00"}],
+                 "number": "01765532210"}
+    });
+    let line = |contact: Value, more: &str| {
+        let mut result = serde_json::to_value(result(&json!({}))).unwrap();
+        result["understanding"]["contact"] = contact;
+        let text = text(&serde_json::from_value(result).unwrap(), &config(more), &Playback::NotWanted);
+        text.lines().find(|line| line.starts_with("Kontakt") || line.starts_with("Contact")).unwrap().to_owned()
+    };
+    assert_eq!(
+        line(contact.clone(), ""),
+        "Kontaktwunsch: bittet um einen Anruf; erreichbar 2026-03-24 09:00–11:00 oder abends oder ab 18:00 oder bis \
+         12:00 oder um 10:00; unter 01765532210"
+    );
+    assert_eq!(
+        line(json!({"phone_allowed": false, "write_only": true, "channel": "email"}), "language = \"en\"\n"),
+        "Contact: please do not call; in writing only; by e-mail"
+    );
+}
+
+#[test]
 fn a_note_says_everything_that_an_agent_needs() {
     let german = config("link_base = \"https://console.example/notes\"\n");
     insta::assert_snapshot!("german", text(&result(&json!({})), &german, &Playback::NotWanted));

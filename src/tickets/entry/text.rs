@@ -144,8 +144,9 @@ impl Text {
         if let Some(sentiment) = understanding.sentiment {
             self.labelled(self.words.mood(), self.words.sentiment(sentiment));
         }
-        if let Some(allowed) = understanding.contact.phone_allowed {
-            self.labelled(self.words.contact(), self.words.phone(allowed));
+        let wishes = self.words.wishes(&understanding.contact);
+        if !wishes.is_empty() {
+            self.labelled(self.words.contact(), &wishes.join("; "));
         }
         if !understanding.entities.is_empty() {
             self.labelled(self.words.facts(), "");
@@ -225,7 +226,7 @@ fn clock(start_s: f64) -> String {
 }
 
 /// Without control characters, and without those that turn the direction of what follows.
-fn harmless(text: &str) -> String {
+pub(super) fn harmless(text: &str) -> String {
     let turns =
         |c: char| matches!(c, '\u{061c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
     text.chars().filter(|c| !turns(*c)).map(|c| if c.is_control() { ' ' } else { c }).collect()

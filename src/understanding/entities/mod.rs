@@ -1,9 +1,10 @@
-//! Owns the facts that a customer names: numbers, amounts, dates, times, names and addresses of mail, normalised, each
+//! Owns the facts that a customer names: numbers, amounts, dates, times, names and addresses, normalised, each
 //! with its place in the text and, where the recogniser gave times, in the audio.
 //!
 //! A fact is `verified` only if a checksum or a pattern of the playbook confirms it. What is unsure is left out: a
 //! missing fact leads to a question, a wrong one to a wrong answer.
 
+mod addresses;
 mod announced;
 mod clock;
 mod corrections;
@@ -83,6 +84,13 @@ impl Scan<'_> {
     }
 }
 
+/// A fact, and the words of the note that name it.
+#[derive(Debug, Clone)]
+pub struct Named {
+    pub entity: Entity,
+    pub at: Range<usize>,
+}
+
 /// All facts in a transcript, in the order of the text. Relative dates need `sent_at`.
 #[must_use]
 pub fn find(
@@ -90,7 +98,7 @@ pub fn find(
     words: &[Word],
     rules: &BTreeMap<String, EntityRule>,
     sent_at: Option<Timestamp>,
-) -> Vec<Entity> {
+) -> Vec<Named> {
     let times = heard::Times::of(transcript);
     scan(transcript, words, rules, sent_at)
         .into_iter()
@@ -104,9 +112,15 @@ pub fn find(
             };
             let place = words[fact.at.start].at.start..words[fact.at.end - 1].at.end;
             let (start_s, end_s) = times.heard(place).unzip();
-            Entity { kind: fact.kind, value: Private::new(fact.value), verified, start_s, end_s }
+            let entity = Entity { kind: fact.kind, value: Private::new(fact.value), verified, start_s, end_s };
+            Named { entity, at: fact.at }
         })
         .collect()
+}
+
+/// The day on which something was sent, where customers live: ISO 8601.
+pub(super) fn day_of(sent_at: Timestamp) -> String {
+    moments::day_of(sent_at).to_string()
 }
 
 /// The bytes of the transcript's text before which the speaker paused; none where the recogniser gave no times.
@@ -135,6 +149,7 @@ fn scan(
     let german = transcript.language != "en";
     let mut scan = Scan { text, words, german, taken: vec![false; words.len()], found: Vec::new() };
     email::find(&mut scan);
+    addresses::find(&mut scan);
     money::find(&mut scan);
     moments::find(&mut scan, sent_at);
     clock::find(&mut scan);

@@ -67,9 +67,13 @@ const WEEKDAYS: [(&str, Weekday); 15] = [
     ("sunday", Weekday::Sunday),
 ];
 
+/// The day on which something was sent, where customers live.
+pub(super) fn day_of(sent_at: Timestamp) -> Date {
+    sent_at.to_zoned(TimeZone::get(TIME_ZONE).unwrap_or(TimeZone::UTC)).date()
+}
+
 pub(super) fn find(scan: &mut Scan, sent_at: Option<Timestamp>) {
-    let zone = TimeZone::get(TIME_ZONE).unwrap_or(TimeZone::UTC);
-    let today = sent_at.map(|moment| moment.to_zoned(zone).date());
+    let today = sent_at.map(day_of);
     for at in 0..scan.words.len() {
         let date = day_and_month(scan, at, today)
             .or_else(|| ordinals(scan, at, today))

@@ -17,7 +17,7 @@ fn facts(language: &str, note: &str) -> Vec<(String, String, bool)> {
     let sent_at = "2026-11-21T18:02:11Z".parse().unwrap();
     find(&transcript(language, note), &text::words(note), &playbook.entities, Some(sent_at))
         .into_iter()
-        .map(|entity| (entity.kind, entity.value.expose().to_owned(), entity.verified))
+        .map(|Named { entity, .. }| (entity.kind, entity.value.expose().to_owned(), entity.verified))
         .collect()
 }
 
@@ -60,6 +60,32 @@ fn phone_numbers_are_heard_in_groups() {
 }
 
 #[test]
+fn addresses_are_taken_where_they_are_sure() {
+    check_kind(
+        "de",
+        "address",
+        &[
+            ("Ich wohne in der Hauptstraße 17 b, 50667 Köln.", &["Hauptstraße 17b, 50667 Köln?"]),
+            (
+                "Die neue Adresse ist Musterweg zwölf, fünf null sechs sechs sieben Köln.",
+                &["Musterweg 12, 50667 Köln?"],
+            ),
+            ("Bitte liefern Sie in die Lange Straße 5.", &["Lange Straße 5?"]),
+            ("Wir sind in die Goethestr. 5 in Berlin umgezogen.", &["Goethestr 5, Berlin?"]),
+            ("Ich wohne Am Alten Markt 3, 50667 Köln.", &["Am Alten Markt 3, 50667 Köln?"]),
+            ("Karl-Marx-Allee 12-14 ist richtig.", &["Karl-Marx-Allee 12-14?"]),
+            ("Das Paket liegt am Parkplatz 3 Meter neben der Tür.", &[]),
+            ("Vom Bahnhof 5 Minuten zu Fuß.", &[]),
+            ("Das Paket ist weg, eins fehlt.", &[]),
+            ("Nicht Hauptstraße 5, sondern Hauptstraße 7.", &["Hauptstraße 7?"]),
+            ("Hauptstraße 5, nein, Hauptstraße 7 ist es.", &["Hauptstraße 7?"]),
+            ("Auf der Straße 5 Leute.", &[]),
+        ],
+    );
+    check_kind("en", "address", &[("I live at 221 Baker Street, London.", &["221 Baker Street, London?"])]);
+}
+
+#[test]
 fn amounts_are_normalised() {
     for (note, amount) in [
         ("Da stehen neununddreißig Euro neunzig drauf", "39,90 EUR"),
@@ -91,7 +117,7 @@ fn dates_are_iso_and_relative_ones_need_the_moment_of_sending() {
     let note = "vom dritten März, und morgen";
     let without = find(&transcript("de", note), &text::words(note), &playbook.entities, None);
     assert_eq!(without.len(), 1);
-    assert_eq!(without[0].value.expose(), "--03-03");
+    assert_eq!(without[0].entity.value.expose(), "--03-03");
 }
 
 #[test]
@@ -130,6 +156,7 @@ fn of_kind(language: &str, sent_at: &str, note: &str, kind: &str) -> Vec<String>
     let playbook = Playbook::builtin().unwrap();
     find(&transcript(language, note), &text::words(note), &playbook.entities, Some(sent_at.parse().unwrap()))
         .into_iter()
+        .map(|fact| fact.entity)
         .filter(|entity| entity.kind == kind)
         .map(|entity| format!("{}{}", entity.value.expose(), if entity.verified { "" } else { "?" }))
         .collect()

@@ -228,7 +228,7 @@ fn features(text: &str) -> Vec<u64> {
         previous = Some((word.folded, means_nothing));
     }
     // "Ruf mich an" and "ruf mich nicht an" are made of the same pieces: that wish is told apart by rules.
-    if let Some(allowed) = contact::preferences(text).phone_allowed {
+    if let Some(allowed) = contact::phone_allowed(text) {
         found.push(Kind::Concept.mark(hash(if allowed { "+call" } else { "-call" }.chars())));
     }
     found

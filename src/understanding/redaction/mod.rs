@@ -11,7 +11,6 @@ mod mail;
 mod mask;
 mod names;
 mod numbers;
-mod streets;
 
 use std::{collections::BTreeMap, ops::Range};
 
@@ -21,12 +20,16 @@ use self::mask::{Mask, Span};
 use super::{
     entities,
     playbook::EntityRule,
-    text::{self, Word},
+    streets,
+    text::{self, Seen},
 };
 use crate::{
     event::{
         Processed, Redacted,
-        processed::{Entity, Ground, Intent, Reply, Segment, Transcript, Understanding, Urgency, Word as TimedWord},
+        processed::{
+            ContactPreferences, Entity, Ground, Intent, Reply, Segment, Transcript, Understanding, Urgency,
+            Word as TimedWord,
+        },
     },
     private::Private,
 };
@@ -121,35 +124,6 @@ const NUMBER: &str = "number";
 /// Letter by letter.
 const SPELLED: &str = "spelled";
 
-/// A text that is looked through, with its words.
-struct Seen<'a> {
-    text: &'a str,
-    words: &'a [Word],
-    german: bool,
-}
-
-impl Seen<'_> {
-    fn word(&self, index: usize) -> &str {
-        self.words.get(index).map_or("", |word| &word.folded)
-    }
-
-    fn written(&self, index: usize) -> &str {
-        self.words.get(index).map_or("", |word| &self.text[word.at.clone()])
-    }
-
-    /// What stands between a word and the next.
-    fn gap_after(&self, index: usize) -> &str {
-        match (self.words.get(index), self.words.get(index + 1)) {
-            (Some(word), Some(next)) => &self.text[word.at.end..next.at.start],
-            _ => "",
-        }
-    }
-
-    fn is_capitalised(&self, index: usize) -> bool {
-        self.written(index).starts_with(char::is_uppercase)
-    }
-}
-
 /// Words that are to go, and the kind of what they are.
 type Found = (String, Range<usize>);
 
@@ -175,7 +149,7 @@ fn mask_of(
 fn guesses(seen: &Seen, entities: &[Entity]) -> Vec<Found> {
     let mut found = repeated(seen, entities);
     found.extend(mail::find(seen));
-    found.extend(streets::find(seen));
+    found.extend(streets::find(seen).into_iter().map(|street| ("address".to_owned(), street.at)));
     found.extend(names::find(seen, entities));
     found.extend(numbers::find(seen, entities));
     found
@@ -234,6 +208,12 @@ fn redacted_segment(segment: Segment, mask: &Mask, first: Option<usize>) -> Segm
     Segment { start_s, end_s, text: Private::new(text), confidence, words }
 }
 
+/// Numbers go, and so do times, as they do where they are facts.
+fn redacted_contact(contact: ContactPreferences) -> ContactPreferences {
+    let ContactPreferences { phone_allowed, call: _, write_only, channel } = contact;
+    ContactPreferences { phone_allowed, call: None, write_only, channel }
+}
+
 fn redacted_understanding(understanding: Understanding, mask: Option<&Mask>) -> Understanding {
     let Understanding { intent, alternatives, urgency, entities, contact, sentiment } = understanding;
     let redacted = |intent: Intent| {
@@ -255,7 +235,7 @@ fn redacted_understanding(understanding: Understanding, mask: Option<&Mask>) -> 
         alternatives: alternatives.into_iter().map(redacted).collect(),
         urgency: Urgency { level, grounds, evidence: evidence.collect() },
         entities: entities.collect(),
-        contact,
+        contact: redacted_contact(contact),
         sentiment,
     }
 }

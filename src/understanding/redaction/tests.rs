@@ -41,6 +41,7 @@ fn processed(language: &str, said: &str, words_a_segment: usize) -> Processed {
     };
     let sent_at: Timestamp = "2026-11-21T18:02:11Z".parse().unwrap();
     let entities = entities::find(&transcript, &text::words(said), &rules(), Some(sent_at));
+    let entities: Vec<Entity> = entities.into_iter().map(|fact| fact.entity).collect();
     let sentence = text::sentences(said).into_iter().next_back().map(|at| Private::new(&said[at]));
     let filled: Vec<&str> = entities.iter().map(|entity| entity.value.expose()).collect();
     let audio = AudioSource::Inline { data: String::new() };
