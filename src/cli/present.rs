@@ -204,6 +204,8 @@ impl Block {
             .map(|e| format!("{} {}{}", e.kind, e.value.expose(), if e.verified { " ✓" } else { "" }))
             .collect();
         self.line("names", &entities.join(", "));
+        let earlier = understanding.earlier_contact.as_ref().map(|earlier| format!("»{}«", earlier.evidence.expose()));
+        self.line("earlier", &earlier.unwrap_or_default());
         self.line("contact", &wishes(&understanding.contact).join(", "));
     }
 

@@ -188,6 +188,9 @@ pub struct Understanding {
     pub urgency: Urgency,
     pub entities: Vec<Entity>,
     pub contact: ContactPreferences,
+    /// Set where they say that they were in touch about this before: "ich hatte letzte Woche schon angerufen".
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub earlier_contact: Option<EarlierContact>,
     /// `negative` where the customer says so in words that escalation can be set to (`anger`); else not assessed.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub sentiment: Option<Sentiment>,
@@ -279,6 +282,19 @@ pub struct ContactPreferences {
     /// The channel that they wish to be answered by: "lieber per Mail".
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub channel: Option<ContactChannel>,
+}
+
+/// What a note says of an earlier contact.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct EarlierContact {
+    /// The words that say so.
+    pub evidence: Private,
+    /// The day that they name with it, ISO 8601.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub date: Option<String>,
+    /// The case's number, where the note names a `ticket_number`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ticket: Option<Private>,
 }
 
 /// When and where somebody can be called.

@@ -77,6 +77,7 @@ fn understood(intent: &str, facts: &[(&str, &str, bool)]) -> Understanding {
             })
             .collect(),
         contact: ContactPreferences::default(),
+        earlier_contact: None,
         sentiment: None,
     }
 }

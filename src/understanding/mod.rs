@@ -3,7 +3,7 @@
 //! * [`playbook`]: what the contact centre wants to know, as a file.
 //! * [`encoder`]: what a sentence means, as numbers; `builtin.rs`, what it says of the program's own texts.
 //! * [`intent`]: which of the playbook's intents a note has, or none.
-//! * [`urgency`], [`entities`], [`contact`]: what else is read from the words.
+//! * [`urgency`], [`entities`], [`contact`], `earlier.rs`: what else is read from the words.
 //! * [`redaction`]: what is left for those who may not see personal data.
 //! * [`evaluation`]: how good all this is on labelled notes.
 //!
@@ -12,6 +12,7 @@
 
 mod builtin;
 pub mod contact;
+mod earlier;
 pub mod encoder;
 pub mod entities;
 pub mod evaluation;
@@ -152,6 +153,7 @@ impl Understander {
             alternatives: self.alternatives(&candidates, chosen, note),
             urgency,
             contact: contact::preferences(note, &words, &facts, today.as_deref()),
+            earlier_contact: earlier::contact(note, &words, &facts),
             entities: facts.into_iter().map(|fact| fact.entity).collect(),
             sentiment: angry.then_some(Sentiment::Negative),
         }

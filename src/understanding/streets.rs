@@ -138,6 +138,8 @@ pub(super) struct Street {
     house: Range<usize>,
     code: Option<String>,
     town: Range<usize>,
+    /// What follows is a town, by a code or by "in"; behind a comma it may be "Hinterhaus".
+    is_in_town: bool,
     /// All of it.
     pub at: Range<usize>,
 }
@@ -159,7 +161,7 @@ impl Street {
         let named = own_name.clone().any(|word| is_name(seen.word(word)));
         let unlike_others =
             own_name.clone().any(|word| SURE_STREETS.iter().any(|street| seen.word(word).ends_with(street)));
-        let is_home = self.code.is_some() || !self.town.is_empty() || is_home(seen, self.at.start);
+        let is_home = self.is_in_town || is_home(seen, self.at.start);
         let counts_something = self.house.end == self.at.end
             && counts::after(seen.text, seen.words, seen.german, self.house.end - 1) != Counted::Nothing;
         !own_name.is_empty() && named && (unlike_others || is_home) && !counts_something
@@ -172,7 +174,7 @@ impl Street {
         let house = house_text(seen, self.house.clone())?;
         let street =
             if self.house.start < name.start { format!("{house} {street}") } else { format!("{street} {house}") };
-        let town = self.town.clone().map(|word| seen.written(word).to_owned());
+        let town = self.town.clone().filter(|_| self.is_in_town).map(|word| seen.written(word).to_owned());
         let place: Vec<String> = self.code.iter().cloned().chain(town).collect();
         Some(if place.is_empty() { street } else { format!("{street}, {}", place.join(" ")) })
     }
@@ -231,7 +233,7 @@ fn by_ending(seen: &Seen, at: usize) -> Option<Named> {
     // "Karl-Marx-Straße" is one name; "Lange Straße" takes its first word along.
     while first > 0 {
         let gap = seen.gap_after(first - 1);
-        if gap == "-" || (gap == " " && at - first < alone && seen.is_capitalised(first - 1)) {
+        if matches!(gap, "-" | ".-") || (gap == " " && at - first < alone && seen.is_capitalised(first - 1)) {
             first -= 1;
         } else {
             break;
@@ -339,5 +341,5 @@ fn with_town(seen: &Seen, name: Range<usize>, house: Range<usize>) -> Street {
         end += 1;
     }
     let at = if end > town || has_code { street.start..end } else { street };
-    Street { name, house, code: has_code.then_some(digits), town: town..end, at }
+    Street { name, house, code: has_code.then_some(digits), town: town..end, is_in_town: has_code || linked, at }
 }

@@ -99,6 +99,7 @@ impl Week {
             urgency: Urgency { level: UrgencyLevel::Normal, grounds: vec![], evidence: vec![] },
             entities: vec![],
             contact: crate::event::processed::ContactPreferences::default(),
+            earlier_contact: None,
             sentiment: None,
         };
         let base = Report::begin(&note, Attempt::only(), "simulation").finish();

@@ -148,6 +148,10 @@ impl Text {
         if !wishes.is_empty() {
             self.labelled(self.words.contact(), &wishes.join("; "));
         }
+        if let Some(earlier) = &understanding.earlier_contact {
+            self.labelled(self.words.earlier(), "");
+            self.quoted(&earlier.evidence);
+        }
         if !understanding.entities.is_empty() {
             self.labelled(self.words.facts(), "");
             for entity in &understanding.entities {

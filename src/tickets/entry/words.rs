@@ -66,6 +66,10 @@ impl Words {
         self.say("Kontaktwunsch", "Contact")
     }
 
+    pub(super) fn earlier(self) -> &'static str {
+        self.say("War schon in Kontakt", "In touch before")
+    }
+
     pub(super) fn facts(self) -> &'static str {
         self.say("Angaben", "Facts")
     }

@@ -102,7 +102,11 @@ impl<'a> Read<'a> {
             let own = phone_allowed == Some(true) && words.iter().any(|word| is_own(word));
             if speaks || belongs || own {
                 let within = facts.iter().filter(|fact| clause.contains(&fact.at.start));
-                numbers.extend(within.filter(|fact| fact.entity.kind == "phone").map(|fact| &fact.entity.value));
+                numbers.extend(
+                    within
+                        .filter(|fact| fact.entity.kind == "phone" && !fact.is_doubtful)
+                        .map(|fact| &fact.entity.value),
+                );
             }
             let lead = self.clauses.get(number + 1).map_or("", |next| self.words[next.start]);
             goes_on = (speaks || belongs) && (self.stops[number] != Stop::Sentence || is_lead(lead));

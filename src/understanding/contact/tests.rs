@@ -179,6 +179,7 @@ fn times_of_something_else_are_not_when_to_call() {
         "Ich war gestern ab 18 Uhr erreichbar.",
         "Der Techniker war um 8 Uhr nicht erreichbar.",
         "Rufen Sie mich bitte nicht morgen um 10 Uhr an.",
+        "Bitte um zwanzig nach acht abends anrufen.",
         "Rufen Sie mich bitte zurück.",
     ] {
         assert_eq!(said(note, "de").call, None, "{note}");
@@ -193,6 +194,7 @@ fn the_number_to_call_is_the_one_that_is_named_for_it() {
         ("Sie erreichen mich unter der Nummer 0176 5532210.", Some("01765532210")),
         ("Ich habe die Nummer 0176 5532210 angerufen, da geht keiner ran. Rufen Sie mich bitte zurück.", None),
         ("Rufen Sie mich bitte zurück.", None),
+        ("Meine Handynummer ist 0151 23 45 67 89, nein, am Ende 98. Bitte rufen Sie mich an.", None),
         ("Bitte nicht anrufen. Meine Handynummer ist 0176 5532210.", None),
     ] {
         let found = said(note, "de").call.and_then(|call| call.number);

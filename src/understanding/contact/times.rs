@@ -7,7 +7,7 @@ use std::ops::Range;
 use super::calls::is_not;
 use crate::{
     event::processed::{CallTime, PartOfDay},
-    understanding::entities::Named,
+    understanding::entities::{Named, numbers},
 };
 
 /// Words before a number that only say about how late.
@@ -174,7 +174,7 @@ impl Reading<'_> {
     }
 
     fn hour(&mut self, hour: &str, place: Range<usize>) {
-        let (limit, ends_range) = self.limit(&place);
+        let Some((limit, ends_range)) = self.limit(&place) else { return };
         let hour = Some(hour.to_owned());
         if ends_range && let Some(last) = self.times.last_mut().filter(|last| last.until.is_none()) {
             last.until = hour;
@@ -198,15 +198,20 @@ impl Reading<'_> {
         self.times.last_mut().expect("one was just added if there was none")
     }
 
-    /// What the hour limits, and whether it is the second of two that belong together.
-    fn limit(&mut self, place: &Range<usize>) -> (Limit, bool) {
+    /// What the hour limits, and whether it is the second of two that belong together; None if minutes stand before it:
+    /// "zwanzig nach acht".
+    fn limit(&mut self, place: &Range<usize>) -> Option<(Limit, bool)> {
         let (word, at) = self.before(place.start);
+        let is_number = |word: &str| word.starts_with(|c: char| c.is_ascii_digit()) || numbers::german(word).is_some();
+        if matches!(word, "nach" | "vor" | "past" | "to") && at > 0 && is_number(self.word(at - 1)) {
+            return None;
+        }
         let opens = matches!(self.word(place.end), "bis" | "to");
         let limit = match word {
             _ if opens => Limit::From,
             "ab" | "nach" | "from" | "after" | "zwischen" | "between" | "von" => Limit::From,
             "vor" | "bis" | "before" | "until" | "till" | "to" => Limit::Until,
-            "und" | "and" => return (Limit::Until, true),
+            "und" | "and" => return Some((Limit::Until, true)),
             _ => Limit::At,
         };
         let ends_range = matches!(word, "bis" | "to") && self.times.last().is_some_and(|last| last.from.is_some());
@@ -216,10 +221,10 @@ impl Reading<'_> {
             Limit::From if denied_before || denied_behind => Limit::Until,
             Limit::Until if denied_before || denied_behind => Limit::From,
             // "Nicht um neun" says nothing of when.
-            limit => return (limit, ends_range),
+            limit => return Some((limit, ends_range)),
         };
         self.denials += 1;
-        (limit, ends_range)
+        Some((limit, ends_range))
     }
 
     /// What was read, unless something in the clause is denied that is no limit.

@@ -25,7 +25,10 @@ const DENIED: [&str; 5] = ["nicht", "statt", "not", "nie", "keine"];
 
 pub(super) fn find(scan: &mut Scan) {
     let seen = Seen { text: scan.text, words: scan.words, german: scan.german };
-    for street in streets::find(&seen) {
+    let mut streets = streets::find(&seen);
+    // Of two that overlap, the one that takes in more: "Dr.-Otto-Hahn-Straße".
+    streets.sort_by_key(|street| street.at.start);
+    for street in streets {
         let at = street.at.clone();
         let denied = (at.start.saturating_sub(NEAR)..at.start).any(|word| DENIED.contains(&seen.word(word)));
         let taken_back = (at.end..at.end + NEAR).any(|word| TAKEN_BACK.contains(&seen.word(word)));

@@ -89,6 +89,8 @@ impl Scan<'_> {
 pub struct Named {
     pub entity: Entity,
     pub at: Range<usize>,
+    /// It was corrected in a way that leaves open what is right.
+    pub is_doubtful: bool,
 }
 
 /// All facts in a transcript, in the order of the text. Relative dates need `sent_at`.
@@ -113,7 +115,7 @@ pub fn find(
             let place = words[fact.at.start].at.start..words[fact.at.end - 1].at.end;
             let (start_s, end_s) = times.heard(place).unzip();
             let entity = Entity { kind: fact.kind, value: Private::new(fact.value), verified, start_s, end_s };
-            Named { entity, at: fact.at }
+            Named { entity, at: fact.at, is_doubtful: fact.standing == Standing::Doubtful }
         })
         .collect()
 }

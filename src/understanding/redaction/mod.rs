@@ -27,8 +27,8 @@ use crate::{
     event::{
         Processed, Redacted,
         processed::{
-            ContactPreferences, Entity, Ground, Intent, Reply, Segment, Transcript, Understanding, Urgency,
-            Word as TimedWord,
+            ContactPreferences, EarlierContact, Entity, Ground, Intent, Reply, Segment, Transcript, Understanding,
+            Urgency, Word as TimedWord,
         },
     },
     private::Private,
@@ -215,7 +215,7 @@ fn redacted_contact(contact: ContactPreferences) -> ContactPreferences {
 }
 
 fn redacted_understanding(understanding: Understanding, mask: Option<&Mask>) -> Understanding {
-    let Understanding { intent, alternatives, urgency, entities, contact, sentiment } = understanding;
+    let Understanding { intent, alternatives, urgency, entities, contact, earlier_contact, sentiment } = understanding;
     let redacted = |intent: Intent| {
         let Intent { name, confidence, evidence } = intent;
         let evidence = evidence.zip(mask).and_then(|(evidence, mask)| mask.apply_to_part(evidence.expose()));
@@ -236,6 +236,10 @@ fn redacted_understanding(understanding: Understanding, mask: Option<&Mask>) -> 
         urgency: Urgency { level, grounds, evidence: evidence.collect() },
         entities: entities.collect(),
         contact: redacted_contact(contact),
+        earlier_contact: earlier_contact.and_then(|EarlierContact { evidence, date: _, ticket: _ }| {
+            let evidence = Private::new(mask?.apply_to_part(evidence.expose())?);
+            Some(EarlierContact { evidence, date: None, ticket: None })
+        }),
         sentiment,
     }
 }

@@ -65,6 +65,7 @@ fn processed(language: &str, said: &str, words_a_segment: usize) -> Processed {
         urgency: Urgency { level: UrgencyLevel::Normal, grounds: vec![], evidence: vec![] },
         entities,
         contact: ContactPreferences::default(),
+        earlier_contact: None,
         sentiment: None,
     });
     report.data.transcript = Some(transcript);

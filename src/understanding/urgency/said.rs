@@ -108,7 +108,7 @@ impl<'a> Spoken<'a> {
     }
 
     /// The clause around a place.
-    fn clause(&self, at: &Range<usize>) -> Range<usize> {
+    pub(crate) fn clause(&self, at: &Range<usize>) -> Range<usize> {
         let mut clause = at.clone();
         while clause.start > 0 && self.stops[clause.start - 1] == Stop::None {
             clause.start -= 1;
