@@ -14,7 +14,6 @@ const LANES: usize = 16;
 
 /// e to the power of a number that is not positive, to within five digits: a power of 2, whose whole part is put where a
 /// number has it and whose rest is a series.
-#[expect(clippy::inline_always, reason = "only what is inlined is compiled for the processor that was found")]
 #[inline(always)]
 pub fn exponential(x: f32) -> f32 {
     /// The powers of ln 2, each divided by its factorial.

@@ -83,6 +83,7 @@ fn uploads_without_a_token_for_another_tenant_or_beyond_the_limit_are_refused() 
     assert_eq!(post("/v1/notes?tenant=somebody-else", &[auth], b"x"), 403);
     assert_eq!(post("/v1/notes?tenant=a.%23", &[auth], b"x"), 422);
     assert_eq!(post("/v1/notes?unknown=1", &[auth], b"x"), 422);
+    assert_eq!(post("/v1/notes?language=deutsch", &[auth], b"x"), 422);
     assert_eq!(post("/v1/notes", &[auth], b""), 422);
     assert_eq!(post("/v1/notes", &[auth], &vec![0; 1_000_001]), 413);
     assert_eq!(server.request("GET", "/v1/notes", &[auth], b"").0, 405);

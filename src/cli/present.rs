@@ -263,6 +263,7 @@ fn why(reason: Abstained) -> &'static str {
         Abstained::FactMissing => "a fact is missing that the text needs",
         Abstained::LeftToPeople => "the playbook leaves this to people",
         Abstained::Contradicted => "the playbook's text does not fit what the note says",
+        Abstained::TooLong => "the channel has no room for the playbook's text",
     }
 }
 

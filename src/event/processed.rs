@@ -392,6 +392,8 @@ pub enum Abstained {
     /// The text would contradict the note: the matter is denied or settled in it, or how the customer wants to be reached
     /// is another way, or not said.
     Contradicted,
+    /// The channel has no room for the text, and the playbook no shorter one.
+    TooLong,
 }
 
 /// Where the note belongs.
@@ -401,6 +403,10 @@ pub struct Route {
     pub team: Option<String>,
     /// True if the playbook's escalation applies.
     pub escalate: bool,
+    /// Which of the playbook's escalations that is, by name; its grounds are among those of the urgency. Absent where the
+    /// intent itself is escalated.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub escalation: Option<String>,
 }
 
 /// When to ask again how things stand.

@@ -7,6 +7,7 @@
 //! listened; [`draft`] may say a suggestion once more, in the customer's tone.
 
 pub mod acknowledgement;
+mod address;
 mod contradiction;
 pub mod draft;
 
@@ -19,7 +20,7 @@ use crate::{
     note::VoiceNote,
     private::Private,
     understanding::{
-        playbook::{Intent, Part, Playbook, ReplyTexts, Template},
+        playbook::{Formality, Intent, Part, Playbook, Template, Wording},
         urgency,
     },
 };
@@ -57,7 +58,9 @@ pub fn suggest(
 ) -> Suggested {
     let intent = understanding.intent.as_ref().and_then(|found| playbook.intent(&found.name));
     let route = route(playbook, intent, understanding);
+    let chars_max = playbook.chars_max.get(note.channel.as_str()).copied();
     let reply = reply(playbook, intent, transcript, understanding, &route)
+        .and_then(|texts| texts.fitting(chars_max))
         .unwrap_or_else(|reason| Reply::Abstention { reason });
     let follow_up = intent.and_then(|intent| Some((intent, intent.follow_up_after?))).and_then(|(intent, after)| {
         let due_at = note.sent_at.unwrap_or(now).checked_add(after).ok()?;
@@ -73,7 +76,37 @@ fn route(playbook: &Playbook, intent: Option<&Intent>, understanding: &Understan
         .and_then(|escalation| escalation.team.as_ref())
         .or_else(|| intent.and_then(|intent| intent.team.as_ref()))
         .or(playbook.default_team.as_ref());
-    Route { team: team.cloned(), escalate: escalation.is_some() || intent.is_some_and(|intent| intent.escalate) }
+    Route {
+        team: team.cloned(),
+        escalate: escalation.is_some() || intent.is_some_and(|intent| intent.escalate),
+        escalation: escalation.map(|escalation| escalation.name.clone()),
+    }
+}
+
+/// A reply, and what may stand in its place where there is no room for it.
+#[derive(Debug, PartialEq)]
+struct Choice {
+    reply: Reply,
+    shorter: Option<Reply>,
+}
+
+impl Choice {
+    /// The longer one that has no more than so many characters.
+    fn fitting(self, chars_max: Option<usize>) -> Result<Reply, Abstained> {
+        let fits = |reply: &Reply| match reply {
+            Reply::Suggestion { text, .. } | Reply::Question { text, .. } => {
+                chars_max.is_none_or(|most| text.expose().chars().count() <= most)
+            }
+            Reply::Abstention { .. } => true,
+        };
+        [Some(self.reply), self.shorter].into_iter().flatten().find(fits).ok_or(Abstained::TooLong)
+    }
+}
+
+impl From<Reply> for Choice {
+    fn from(reply: Reply) -> Self {
+        Self { reply, shorter: None }
+    }
 }
 
 fn reply(
@@ -82,16 +115,17 @@ fn reply(
     transcript: &Transcript,
     understanding: &Understanding,
     route: &Route,
-) -> Result<Reply, Abstained> {
+) -> Result<Choice, Abstained> {
     if transcript.confidence < playbook.abstain.transcript_confidence_min {
         return Err(Abstained::NothingUnderstood);
     }
-    let intent = intent.ok_or(Abstained::IntentUnsure)?;
     let for_people = |ground: &String| urgency::FOR_PEOPLE.contains(&ground.as_str());
-    if intent.left_to_people
-        || (route.escalate && playbook.abstain.escalated)
-        || understanding.urgency.grounds.iter().any(for_people)
-    {
+    let for_people = understanding.urgency.grounds.iter().any(for_people);
+    if let Some(offer) = escalated(playbook, &transcript.language, route).filter(|_| !for_people) {
+        return Ok(offer.into());
+    }
+    let intent = intent.ok_or(Abstained::IntentUnsure)?;
+    if intent.left_to_people || (route.escalate && playbook.abstain.escalated) || for_people {
         return Err(Abstained::LeftToPeople);
     }
     if playbook.abstain.several_intents && holds_another_request(playbook, intent, understanding) {
@@ -104,8 +138,14 @@ fn reply(
     if contradiction::is_denied_or_settled(intent, transcript.text.expose()) {
         return Err(Abstained::Contradicted);
     }
-    let reply = answer(playbook, intent, texts, &transcript.language, &understanding.entities)?;
-    let promises_no_call = match &reply {
+    let informal = match playbook.formality {
+        Formality::AsSpoken => address::is_informal(transcript.text.expose(), &transcript.language),
+        Formality::Formal => false,
+        Formality::Informal => true,
+    };
+    let wording = texts.informal.as_ref().filter(|_| informal).unwrap_or(&texts.formal);
+    let choice = answer(playbook, intent, wording, &transcript.language, &understanding.entities)?;
+    let promises_no_call = match &choice.reply {
         Reply::Suggestion { text, .. } | Reply::Question { text, .. } => contradiction::promises_no_call(text.expose()),
         Reply::Abstention { .. } => false,
     };
@@ -114,7 +154,19 @@ fn reply(
     if (texts.calls && unwanted) || (promises_no_call && !unwanted) {
         return Err(Abstained::Contradicted);
     }
-    Ok(reply)
+    Ok(choice)
+}
+
+/// What the playbook has to say to everybody whose note is escalated like this.
+fn escalated(playbook: &Playbook, language: &str, route: &Route) -> Option<Reply> {
+    let name = route.escalation.as_ref()?;
+    let text = playbook.escalations.iter().find(|escalation| escalation.name == *name)?.replies.get(language)?;
+    Some(Reply::Suggestion {
+        text: fill(text, |_| None),
+        language: language.to_owned(),
+        template: format!("escalation.{name}"),
+        facts: Vec::new(),
+    })
 }
 
 /// An alternative with a sentence of its own is a second request, and beside an intent that gives way one that is likely
@@ -130,29 +182,33 @@ fn holds_another_request(playbook: &Playbook, intent: &Intent, understanding: &U
 fn answer(
     playbook: &Playbook,
     intent: &Intent,
-    texts: &ReplyTexts,
+    texts: &Wording,
     language: &str,
     entities: &[Entity],
-) -> Result<Reply, Abstained> {
+) -> Result<Choice, Abstained> {
     let slots = texts.text.slots();
     let missing: Vec<&str> = slots.iter().copied().filter(|slot| fact(playbook, entities, slot).is_none()).collect();
     let template = |name: &str| format!("{}.{name}", intent.name);
     let language = language.to_owned();
     let Some(first) = missing.first() else {
-        return Ok(Reply::Suggestion {
-            text: fill(&texts.text, |slot| fact(playbook, entities, slot)),
-            language,
-            template: template("first"),
-            facts: slots.into_iter().map(str::to_owned).collect(),
-        });
+        let filled = |text: &Template, name: &str| Reply::Suggestion {
+            text: fill(text, |slot| fact(playbook, entities, slot)),
+            language: language.clone(),
+            template: template(name),
+            facts: text.slots().into_iter().map(str::to_owned).collect(),
+        };
+        let shorter = texts.short.as_ref().map(|short| filled(short, "short"));
+        return Ok(Choice { reply: filled(&texts.text, "first"), shorter });
     };
     // One question at a time, and none that would not lead to an answer.
     if missing.iter().all(|slot| texts.ask.contains_key(*slot)) {
         let text = Private::new(texts.ask[*first].as_str());
-        return Ok(Reply::Question { text, language, template: template("ask"), missing: vec![(*first).to_owned()] });
+        let question =
+            Reply::Question { text, language, template: template("ask"), missing: vec![(*first).to_owned()] };
+        return Ok(question.into());
     }
-    let plain = texts.plain.as_ref().ok_or(Abstained::FactMissing)?;
-    Ok(Reply::Suggestion { text: fill(plain, |_| None), language, template: template("plain"), facts: Vec::new() })
+    let text = fill(texts.plain.as_ref().ok_or(Abstained::FactMissing)?, |_| None);
+    Ok(Reply::Suggestion { text, language, template: template("plain"), facts: Vec::new() }.into())
 }
 
 /// The one value that was said: verified where the playbook or a checksum can tell, and not contradicted in the note.

@@ -82,14 +82,17 @@ fn understood(intent: &str, facts: &[(&str, &str, bool)]) -> Understanding {
     }
 }
 
-fn suggested(language: &str, understanding: &Understanding) -> Suggested {
-    let playbook = Playbook::parse(PLAYBOOK, "test").unwrap();
-    let note: VoiceNote = serde_json::from_value(json!({
+fn note() -> VoiceNote {
+    serde_json::from_value(json!({
         "tenant": "t", "channel": "c", "message_id": "m", "sent_at": "2026-11-21T18:02:11Z",
         "audio": {"type": "inline", "data": ""}
     }))
-    .unwrap();
-    suggest(&playbook, &note, &transcript(language), understanding, Timestamp::UNIX_EPOCH)
+    .unwrap()
+}
+
+fn suggested(language: &str, understanding: &Understanding) -> Suggested {
+    let playbook = Playbook::parse(PLAYBOOK, "test").unwrap();
+    suggest(&playbook, &note(), &transcript(language), understanding, Timestamp::UNIX_EPOCH)
 }
 
 fn text(reply: &Reply) -> &str {
@@ -113,7 +116,7 @@ fn a_suggestion_is_filled_with_what_was_said_and_names_its_facts() {
     assert_eq!(text(&suggested.reply), "Guten Tag Brandt, wir suchen die Bestellung 471108.");
     let Reply::Suggestion { facts, template, .. } = suggested.reply else { panic!() };
     assert_eq!((facts, template.as_str()), (vec!["name".to_owned(), "order_number".to_owned()], "parcel.first"));
-    assert_eq!(suggested.route, Route { team: Some("technik".to_owned()), escalate: false });
+    assert_eq!(suggested.route, Route { team: Some("technik".to_owned()), escalate: false, escalation: None });
     assert_eq!(suggested.follow_up.unwrap().due_at.to_string(), "2026-11-28T18:02:11Z");
 }
 
@@ -220,7 +223,8 @@ fn an_escalation_takes_the_note_to_its_team_and_to_people() {
     let mut understanding = understood("parcel", &[]);
     understanding.urgency = Urgency { level: UrgencyLevel::High, grounds: vec!["legal".to_owned()], evidence: vec![] };
     let suggested = suggested("de", &understanding);
-    assert_eq!(suggested.route, Route { team: Some("recht".to_owned()), escalate: true });
+    let escalation = Some("law".to_owned());
+    assert_eq!(suggested.route, Route { team: Some("recht".to_owned()), escalate: true, escalation });
     assert_eq!(suggested.reply, Reply::Abstention { reason: Abstained::LeftToPeople });
 }
 
@@ -239,4 +243,70 @@ fn a_transcript_that_cannot_be_trusted_is_not_answered() {
     let route = route(&playbook, None, &understanding);
     let intent = playbook.intent("parcel");
     assert_eq!(reply(&playbook, intent, &transcript, &understanding, &route), Err(Abstained::NothingUnderstood));
+}
+
+/// With another wording for those who say "du", a shorter one, and an offer to those who complain in public.
+const WORDED: &str = r#"
+version = 1
+[channels.sms]
+chars_max = 40
+[[escalation]]
+name = "in_public"
+grounds = ["publicity"]
+reply.de = "Das möchten wir mit Ihnen klären, am liebsten im Direktchat."
+[[intent]]
+name = "parcel"
+examples = ["wo ist mein Paket"]
+reply.de.text = "Guten Tag, wir suchen Ihre Bestellung {order_number} und melden uns bei Ihnen."
+reply.de.short = "Wir suchen Ihre Bestellung {order_number}."
+reply.de.informal.text = "Hallo, wir suchen deine Bestellung {order_number}."
+reply.de.informal.ask.order_number = "Wie lautet deine Bestellnummer?"
+"#;
+
+fn worded(playbook: &str, said: &str, channel: &str, understanding: &Understanding) -> Reply {
+    let playbook = Playbook::parse(playbook, "test").unwrap();
+    let mut note = note();
+    note.channel = channel.parse().unwrap();
+    let transcript = Transcript { text: said.into(), ..transcript("de") };
+    suggest(&playbook, &note, &transcript, understanding, Timestamp::UNIX_EPOCH).reply
+}
+
+#[test]
+fn who_says_du_is_answered_so_unless_the_playbook_has_one_form_only() {
+    let named = understood("parcel", &[("order_number", "471108", true)]);
+    let to = |formality: &str, said: &str| {
+        let playbook = WORDED.replacen("version = 1", &format!("version = 1\n{formality}"), 1);
+        text(&worded(&playbook, said, "upload", &named)).to_owned()
+    };
+    let (du, sie) = ("Könnt ihr mal schauen?", "Können Sie bitte nachsehen?");
+    assert!(to("", du).contains("deine Bestellung") && to("", sie).contains("Ihre Bestellung"));
+    assert!(to("formality = \"formal\"", du).contains("Ihre Bestellung"));
+    assert!(to("formality = \"informal\"", sie).contains("deine Bestellung"));
+    let question = worded(WORDED, du, "upload", &understood("parcel", &[]));
+    assert_eq!(text(&question), "Wie lautet deine Bestellnummer?");
+}
+
+#[test]
+fn a_channel_with_little_room_gets_the_short_text_or_none() {
+    let named = understood("parcel", &[("order_number", "471108", true)]);
+    let said = "Können Sie bitte nachsehen?";
+    assert_eq!(text(&worded(WORDED, said, "sms", &named)), "Wir suchen Ihre Bestellung 471108.");
+    let roomier = worded(WORDED, said, "whatsapp", &named);
+    assert!(text(&roomier).starts_with("Guten Tag"));
+    let too_long = worded(WORDED, "Könnt ihr mal schauen?", "sms", &named);
+    assert_eq!(too_long, Reply::Abstention { reason: Abstained::TooLong });
+}
+
+#[test]
+fn who_complains_in_public_is_offered_a_private_channel() {
+    let mut understanding = understood("", &[]);
+    let grounds = vec!["publicity".to_owned()];
+    understanding.urgency = Urgency { level: UrgencyLevel::High, grounds, evidence: vec![] };
+    let Reply::Suggestion { text, template, .. } = worded(WORDED, "…", "upload", &understanding) else { panic!() };
+    assert!(text.expose().contains("Direktchat"));
+    assert_eq!(template, "escalation.in_public");
+    // Where a life may be in danger no text is good enough.
+    understanding.urgency.grounds.push("self_harm".to_owned());
+    let reply = worded(WORDED, "…", "upload", &understanding);
+    assert!(matches!(reply, Reply::Abstention { .. }), "{reply:?}");
 }

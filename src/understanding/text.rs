@@ -12,7 +12,7 @@ pub struct Word {
 }
 
 /// A text that is looked through, with its words.
-pub(super) struct Seen<'a> {
+pub(crate) struct Seen<'a> {
     pub text: &'a str,
     pub words: &'a [Word],
     pub german: bool,

@@ -272,6 +272,9 @@ impl Words {
             }
             Abstained::Contradicted => self
                 .say("Die Vorlage passt nicht zu dem, was gesagt wurde.", "The template does not fit what was said."),
+            Abstained::TooLong => {
+                self.say("Die Vorlage ist für diesen Kanal zu lang.", "The template is too long for this channel.")
+            }
         }
     }
 

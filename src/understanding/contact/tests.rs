@@ -198,7 +198,7 @@ fn the_number_to_call_is_the_one_that_is_named_for_it() {
         ("Bitte nicht anrufen. Meine Handynummer ist 0176 5532210.", None),
     ] {
         let found = said(note, "de").call.and_then(|call| call.number);
-        assert_eq!(found.as_ref().map(|number| number.expose()), number, "{note}");
+        assert_eq!(found.as_ref().map(crate::private::Private::expose), number, "{note}");
     }
 }
 

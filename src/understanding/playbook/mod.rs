@@ -34,6 +34,9 @@ pub const BUILTIN_SLOTS: [&str; 9] =
 pub struct Playbook {
     /// ISO 639-1 code of the language that most customers speak.
     pub language: String,
+    pub formality: Formality,
+    /// The most characters of a reply, by the name of the channel; any number on others.
+    pub chars_max: BTreeMap<String, usize>,
     pub teams: Vec<String>,
     /// Where a note goes whose intent names no team, or that has no intent.
     pub default_team: Option<String>,
@@ -99,6 +102,19 @@ pub struct Escalation {
     pub grounds: Vec<String>,
     /// None: it stays with the intent's team.
     pub team: Option<String>,
+    /// What is suggested instead of the intent's reply, by language: a private channel, say, to who complains in public.
+    pub replies: BTreeMap<String, Template>,
+}
+
+/// Which wording of a reply customers get, where there are two.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Formality {
+    /// Who says "du" is answered so.
+    #[default]
+    AsSpoken,
+    Formal,
+    Informal,
 }
 
 /// What a fact looks like when it is right, and how customers announce it.
@@ -138,13 +154,23 @@ pub struct Intent {
 /// What can be answered in one language.
 #[derive(Debug, Clone)]
 pub struct ReplyTexts {
+    pub formal: Wording,
+    /// To customers who say "du"; None: they get the formal one, too.
+    pub informal: Option<Wording>,
+    /// True if the texts announce a telephone call.
+    pub calls: bool,
+}
+
+/// A reply in one form of address.
+#[derive(Debug, Clone)]
+pub struct Wording {
     pub text: Template,
     /// Takes the place of `text` where a fact is missing.
     pub plain: Option<Template>,
+    /// Takes the place of `text` on channels that have no room for it.
+    pub short: Option<Template>,
     /// The question for a missing fact, by slot.
     pub ask: BTreeMap<String, String>,
-    /// True if the texts announce a telephone call.
-    pub calls: bool,
 }
 
 impl Playbook {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde::Deserialize;
 use toml::Spanned;
 
-use super::{Problem, WeekHours};
+use super::{Formality, Problem, WeekHours};
 use crate::event::processed::UrgencyLevel;
 
 #[derive(Debug, Deserialize)]
@@ -13,6 +13,10 @@ use crate::event::processed::UrgencyLevel;
 pub(super) struct RawPlaybook {
     pub version: Spanned<u32>,
     pub language: Option<Spanned<String>>,
+    #[serde(default)]
+    pub formality: Formality,
+    #[serde(default)]
+    pub channels: BTreeMap<String, RawChannel>,
     #[serde(default)]
     pub teams: Vec<Spanned<String>>,
     pub default_team: Option<Spanned<String>>,
@@ -66,6 +70,8 @@ pub(super) struct RawEscalation {
     pub name: Spanned<String>,
     pub grounds: Vec<Spanned<String>>,
     pub team: Option<Spanned<String>>,
+    #[serde(default)]
+    pub reply: BTreeMap<String, Spanned<String>>,
 }
 
 #[derive(Debug, Deserialize)]
@@ -105,9 +111,28 @@ pub(super) struct RawIntent {
 pub(super) struct RawReply {
     pub text: Spanned<String>,
     pub plain: Option<Spanned<String>>,
+    pub short: Option<Spanned<String>>,
     #[serde(default)]
     pub ask: BTreeMap<String, Spanned<String>>,
     pub calls: Option<bool>,
+    pub informal: Option<RawWording>,
+}
+
+/// The same to customers who say "du".
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawWording {
+    pub text: Spanned<String>,
+    pub plain: Option<Spanned<String>>,
+    pub short: Option<Spanned<String>>,
+    #[serde(default)]
+    pub ask: BTreeMap<String, Spanned<String>>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RawChannel {
+    pub chars_max: Spanned<usize>,
 }
 
 #[derive(Debug, Deserialize)]

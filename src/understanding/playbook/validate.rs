@@ -8,8 +8,8 @@ use toml::Spanned;
 
 use super::{
     Abstain, BUILTIN_SLOTS, EntityRule, Escalation, FORMAT_VERSION, Intent, Playbook, Problem, ReplyTexts, Template,
-    Thresholds, UrgencyRule,
-    raw::{RawEntity, RawEscalation, RawIntent, RawPlaybook, RawReply, RawUrgency},
+    Thresholds, UrgencyRule, Wording,
+    raw::{RawEntity, RawEscalation, RawIntent, RawPlaybook, RawReply, RawUrgency, RawWording},
 };
 use crate::understanding::{text, urgency};
 
@@ -62,6 +62,8 @@ impl Check<'_> {
                 self.share(&value, "abstain.transcript_confidence_min")
             }),
         };
+        let chars_max =
+            raw.channels.into_iter().map(|(name, channel)| self.channel(name, &channel.chars_max)).collect();
         let urgency = self.urgency(raw.urgency);
         let escalations = self.escalations(raw.escalation, &urgency);
         let entities = raw.entities.into_iter().map(|(kind, rule)| self.entity(kind, &rule)).collect();
@@ -70,6 +72,8 @@ impl Check<'_> {
         let (teams, warnings) = (std::mem::take(&mut self.teams), std::mem::take(&mut self.warnings));
         Playbook {
             language,
+            formality: raw.formality,
+            chars_max,
             teams,
             default_team,
             thresholds,
@@ -103,6 +107,17 @@ impl Check<'_> {
         checked
     }
 
+    fn channel(&mut self, name: String, chars_max: &Spanned<usize>) -> (String, usize) {
+        let field = format!("channels.{name}");
+        if !is_topic_word(&name) {
+            self.fault(chars_max.span(), field.clone(), "a channel's name is 1 to 64 characters of a-z, 0-9, _ and -");
+        }
+        if *chars_max.get_ref() == 0 {
+            self.fault(chars_max.span(), format!("{field}.chars_max"), "no reply has so little room");
+        }
+        (name, *chars_max.get_ref())
+    }
+
     fn escalations(&mut self, escalations: Vec<RawEscalation>, urgency: &[UrgencyRule]) -> Vec<Escalation> {
         self.unique(&escalations.iter().map(|e| &e.name).collect::<Vec<_>>(), "escalation", ".name");
         let mut checked = Vec::new();
@@ -118,7 +133,16 @@ impl Check<'_> {
             }
             let team = escalation.team.map(|team| self.team(team, &format!("{field}.team")));
             let grounds = escalation.grounds.into_iter().map(Spanned::into_inner).collect();
-            checked.push(Escalation { name: escalation.name.into_inner(), grounds, team });
+            let reply = |(language, text): (String, Spanned<String>)| {
+                let field = format!("{field}.reply.{language}");
+                if !is_language(&language) {
+                    self.fault(text.span(), field.clone(), "a language is two letters, like `de`");
+                }
+                let why = "this text stands whatever the note is about: no slots";
+                (language, self.slotless(&text, &field, why))
+            };
+            let replies = escalation.reply.into_iter().map(reply).collect();
+            checked.push(Escalation { name: escalation.name.into_inner(), grounds, team, replies });
         }
         checked
     }
@@ -194,10 +218,26 @@ impl Check<'_> {
         if !is_language(&language) {
             self.fault(raw.text.span(), field.clone(), "a language is two letters, like `de`");
         }
+        let calls = raw.calls.unwrap_or_else(|| speaks_of_calls(raw.text.get_ref()));
+        let informal = raw.informal.map(|informal| self.wording(&format!("{field}.informal"), informal));
+        let RawReply { text, plain, short, ask, .. } = raw;
+        let formal = self.wording(&field, RawWording { text, plain, short, ask });
+        (language, ReplyTexts { formal, informal, calls })
+    }
+
+    fn wording(&mut self, field: &str, raw: RawWording) -> Wording {
         let text = self.template(&raw.text, &format!("{field}.text"));
         let plain = raw.plain.map(|plain| {
             let why = "this text stands where facts are missing: no slots";
             self.slotless(&plain, &format!("{field}.plain"), why)
+        });
+        let short = raw.short.map(|short| {
+            let template = self.template(&short, &format!("{field}.short"));
+            for slot in template.slots().into_iter().filter(|slot| !text.slots().contains(slot)) {
+                let message = format!("the text has no slot {{{slot}}}, so nobody would ask for it");
+                self.fault(short.span(), format!("{field}.short"), message);
+            }
+            template
         });
         let mut ask = BTreeMap::new();
         for (slot, question) in raw.ask {
@@ -207,8 +247,7 @@ impl Check<'_> {
             }
             ask.insert(slot, question.into_inner());
         }
-        let calls = raw.calls.unwrap_or_else(|| speaks_of_calls(raw.text.get_ref()));
-        (language, ReplyTexts { text, plain, ask, calls })
+        Wording { text, plain, short, ask }
     }
 
     /// A template that must not have slots, and why.

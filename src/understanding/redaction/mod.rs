@@ -209,8 +209,8 @@ fn redacted_segment(segment: Segment, mask: &Mask, first: Option<usize>) -> Segm
 }
 
 /// Numbers go, and so do times, as they do where they are facts.
-fn redacted_contact(contact: ContactPreferences) -> ContactPreferences {
-    let ContactPreferences { phone_allowed, call: _, write_only, channel } = contact;
+fn redacted_contact(contact: &ContactPreferences) -> ContactPreferences {
+    let &ContactPreferences { phone_allowed, call: _, write_only, channel } = contact;
     ContactPreferences { phone_allowed, call: None, write_only, channel }
 }
 
@@ -235,7 +235,7 @@ fn redacted_understanding(understanding: Understanding, mask: Option<&Mask>) -> 
         alternatives: alternatives.into_iter().map(redacted).collect(),
         urgency: Urgency { level, grounds, evidence: evidence.collect() },
         entities: entities.collect(),
-        contact: redacted_contact(contact),
+        contact: redacted_contact(&contact),
         earlier_contact: earlier_contact.and_then(|EarlierContact { evidence, date: _, ticket: _ }| {
             let evidence = Private::new(mask?.apply_to_part(evidence.expose())?);
             Some(EarlierContact { evidence, date: None, ticket: None })

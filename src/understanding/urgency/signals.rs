@@ -14,7 +14,7 @@ pub(super) struct Signal {
     pub lack_counts: bool,
 }
 
-pub(super) const SIGNALS: [Signal; 9] = [
+pub(super) const SIGNALS: [Signal; 10] = [
     Signal {
         name: "danger",
         level: UrgencyLevel::High,
@@ -393,6 +393,36 @@ pub(super) const SIGNALS: [Signal; 9] = [
             "take you to court",
             "ombudsman",
             "sue you",
+        ],
+        harmless: &[],
+        lack_counts: false,
+    },
+    Signal {
+        name: "publicity",
+        level: UrgencyLevel::High,
+        phrases: &[
+            "an die presse",
+            "zur presse",
+            "an die zeitung",
+            "zur zeitung",
+            "ins fernsehen",
+            "an die oeffentlichkeit",
+            "oeffentlich machen",
+            "mache ** oeffentlich",
+            "mach ** oeffentlich",
+            "schlechte bewertung",
+            "ein stern bewert*",
+            "einen stern bei",
+            "bewerte ** schlecht",
+            "poste ** auf",
+            "auf facebook ** post*",
+            "auf twitter ** post*",
+            "shitstorm",
+            "go to the press",
+            "go public",
+            "bad review",
+            "negative review",
+            "one star review",
         ],
         harmless: &[],
         lack_counts: false,
