@@ -237,9 +237,13 @@ fn wishes(contact: &ContactPreferences) -> Vec<String> {
     let call = contact.call.clone().unwrap_or_default();
     let time = |time: &CallTime| {
         let part = time.part_of_day.map(|part| name(&part));
-        let from = time.from.as_ref().map(|from| format!("from {from}"));
-        let until = time.until.as_ref().map(|until| format!("until {until}"));
-        [time.date.clone(), part, from, until].into_iter().flatten().collect::<Vec<_>>().join(" ")
+        let from = time.from.as_ref().map(|from| format!("from {}", from.expose()));
+        let until = time.until.as_ref().map(|until| format!("until {}", until.expose()));
+        [time.date.as_ref().map(|date| date.expose().to_owned()), part, from, until]
+            .into_iter()
+            .flatten()
+            .collect::<Vec<_>>()
+            .join(" ")
     };
     let times = (!call.times.is_empty()).then(|| call.times.iter().map(time).collect::<Vec<_>>().join(" or "));
     let number = call.number.map(|number| format!("on {}", number.expose()));

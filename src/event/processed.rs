@@ -291,7 +291,7 @@ pub struct EarlierContact {
     pub evidence: Private,
     /// The day that they name with it, ISO 8601.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub date: Option<String>,
+    pub date: Option<Private>,
     /// The case's number, where the note names a `ticket_number`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ticket: Option<Private>,
@@ -313,13 +313,13 @@ pub struct Call {
 pub struct CallTime {
     /// ISO 8601: `2026-03-24`. None: on any day.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub date: Option<String>,
+    pub date: Option<Private>,
     /// Not earlier, `HH:MM`; the same as `until` where one moment was named.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub from: Option<String>,
+    pub from: Option<Private>,
     /// Not later, `HH:MM`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub until: Option<String>,
+    pub until: Option<Private>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub part_of_day: Option<PartOfDay>,
 }

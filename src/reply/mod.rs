@@ -20,7 +20,7 @@ use crate::{
     note::VoiceNote,
     private::Private,
     understanding::{
-        playbook::{Formality, Intent, Part, Playbook, Template, Wording},
+        playbook::{Escalation, Formality, Intent, Part, Playbook, Template, Wording},
         urgency,
     },
 };
@@ -70,8 +70,7 @@ pub fn suggest(
 }
 
 fn route(playbook: &Playbook, intent: Option<&Intent>, understanding: &Understanding) -> Route {
-    let grounds = &understanding.urgency.grounds;
-    let escalation = playbook.escalations.iter().find(|e| e.grounds.iter().any(|ground| grounds.contains(ground)));
+    let escalation = escalations(playbook, understanding).next();
     let team = escalation
         .and_then(|escalation| escalation.team.as_ref())
         .or_else(|| intent.and_then(|intent| intent.team.as_ref()))
@@ -81,6 +80,12 @@ fn route(playbook: &Playbook, intent: Option<&Intent>, understanding: &Understan
         escalate: escalation.is_some() || intent.is_some_and(|intent| intent.escalate),
         escalation: escalation.map(|escalation| escalation.name.clone()),
     }
+}
+
+/// Those that apply, in the order of the playbook.
+fn escalations<'a>(playbook: &'a Playbook, understanding: &'a Understanding) -> impl Iterator<Item = &'a Escalation> {
+    let grounds = &understanding.urgency.grounds;
+    playbook.escalations.iter().filter(|e| e.grounds.iter().any(|ground| grounds.contains(ground)))
 }
 
 /// A reply, and what may stand in its place where there is no room for it.
@@ -121,7 +126,7 @@ fn reply(
     }
     let for_people = |ground: &String| urgency::FOR_PEOPLE.contains(&ground.as_str());
     let for_people = understanding.urgency.grounds.iter().any(for_people);
-    if let Some(offer) = escalated(playbook, &transcript.language, route).filter(|_| !for_people) {
+    if let Some(offer) = escalated(playbook, &transcript.language, understanding).filter(|_| !for_people) {
         return Ok(offer.into());
     }
     let intent = intent.ok_or(Abstained::IntentUnsure)?;
@@ -157,10 +162,11 @@ fn reply(
     Ok(choice)
 }
 
-/// What the playbook has to say to everybody whose note is escalated like this.
-fn escalated(playbook: &Playbook, language: &str, route: &Route) -> Option<Reply> {
-    let name = route.escalation.as_ref()?;
-    let text = playbook.escalations.iter().find(|escalation| escalation.name == *name)?.replies.get(language)?;
+/// What the playbook has to say to everybody whose note is escalated like this, and for no other reason beside.
+fn escalated(playbook: &Playbook, language: &str, understanding: &Understanding) -> Option<Reply> {
+    let mut all = escalations(playbook, understanding);
+    let escalation = all.next().filter(|_| all.next().is_none())?;
+    let (name, text) = (&escalation.name, escalation.replies.get(language)?);
     Some(Reply::Suggestion {
         text: fill(text, |_| None),
         language: language.to_owned(),

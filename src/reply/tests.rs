@@ -254,6 +254,9 @@ chars_max = 40
 name = "in_public"
 grounds = ["publicity"]
 reply.de = "Das möchten wir mit Ihnen klären, am liebsten im Direktchat."
+[[escalation]]
+name = "law"
+grounds = ["legal"]
 [[intent]]
 name = "parcel"
 examples = ["wo ist mein Paket"]
@@ -305,8 +308,11 @@ fn who_complains_in_public_is_offered_a_private_channel() {
     let Reply::Suggestion { text, template, .. } = worded(WORDED, "…", "upload", &understanding) else { panic!() };
     assert!(text.expose().contains("Direktchat"));
     assert_eq!(template, "escalation.in_public");
-    // Where a life may be in danger no text is good enough.
-    understanding.urgency.grounds.push("self_harm".to_owned());
-    let reply = worded(WORDED, "…", "upload", &understanding);
-    assert!(matches!(reply, Reply::Abstention { .. }), "{reply:?}");
+    // Where a life may be in danger, or there is another reason beside, no text is good enough.
+    for another in ["self_harm", "legal"] {
+        let mut understanding = understanding.clone();
+        understanding.urgency.grounds.push(another.to_owned());
+        let reply = worded(WORDED, "…", "upload", &understanding);
+        assert!(matches!(reply, Reply::Abstention { .. }), "{another}: {reply:?}");
+    }
 }

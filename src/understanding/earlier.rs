@@ -182,7 +182,7 @@ pub(super) fn contact(note: &str, words: &[Word], facts: &[Named]) -> Option<Ear
     };
     Some(EarlierContact {
         evidence: Private::new(&note[words[at.start].at.start..words[at.end - 1].at.end]),
-        date: value("date", &at).map(|date| date.expose().to_owned()),
+        date: value("date", &at),
         ticket: value("ticket_number", &(0..words.len())),
     })
 }
@@ -262,6 +262,6 @@ mod tests {
 
     #[test]
     fn the_day_is_named_with_it() {
-        assert_eq!(found("Ich habe gestern schon angerufen.").unwrap().date, Some("2026-03-01".to_owned()));
+        assert_eq!(found("Ich habe gestern schon angerufen.").unwrap().date, Some("2026-03-01".into()));
     }
 }

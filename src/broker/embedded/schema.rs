@@ -3,9 +3,12 @@
 //! `PRAGMA user_version` is the version. A file of a newer version is refused; one of an older version is brought up
 //! to date, step by step, in one transaction.
 
-use std::{path::Path, time::Duration};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
-use rusqlite::{Connection, TransactionBehavior, config::DbConfig};
+use rusqlite::{Connection, ErrorCode, TransactionBehavior, config::DbConfig};
 
 use crate::broker::BrokerError;
 
@@ -130,6 +133,9 @@ const V4: &str = "
 /// Statements that are kept prepared: more than the queue has, so that none is parsed twice.
 const STATEMENTS_MAX: usize = 64;
 
+/// Between two attempts at what SQLite does not wait for itself.
+const BUSY_PAUSE: Duration = Duration::from_millis(10);
+
 /// Opens the file, with its folder and its tables, and makes every commit survive a loss of power.
 pub(super) fn open(path: &Path, busy_limit: Duration) -> Result<Connection, BrokerError> {
     if let Some(folder) = path.parent().filter(|folder| !folder.as_os_str().is_empty()) {
@@ -152,11 +158,25 @@ fn prepare(connection: &mut Connection, busy_limit: Duration) -> rusqlite::Resul
     // Without it, SQLite plans a statement anew whenever another number is bound to its LIMIT.
     connection.set_db_config(DbConfig::SQLITE_DBCONFIG_ENABLE_QPSG, true)?;
     connection.busy_timeout(busy_limit)?;
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    write_ahead(connection, busy_limit)?;
     connection.pragma_update(None, "synchronous", "FULL")?;
     // What customers said is overwritten once it is deleted.
     connection.pragma_update(None, "secure_delete", "ON")?;
     Ok(())
+}
+
+/// Processes that make the file at the same moment stand in each other's way here, and SQLite gives up at once where
+/// waiting might never end.
+fn write_ahead(connection: &Connection, busy_limit: Duration) -> rusqlite::Result<()> {
+    let last = Instant::now() + busy_limit;
+    loop {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) && Instant::now() < last => {
+                std::thread::sleep(BUSY_PAUSE);
+            }
+            done => return done,
+        }
+    }
 }
 
 fn migrate(connection: &mut Connection, path: &Path) -> Result<(), BrokerError> {
@@ -180,6 +200,23 @@ mod tests {
     use super::*;
 
     const LIMIT: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn processes_that_start_at_once_make_one_file() {
+        for _ in 0..20 {
+            let folder = tempfile::tempdir().unwrap();
+            let path = folder.path().join("queue.sqlite");
+            let all_at_once = std::sync::Barrier::new(8);
+            std::thread::scope(|scope| {
+                let open_it = || {
+                    all_at_once.wait();
+                    open(&path, LIMIT).map(drop)
+                };
+                let opened: Vec<_> = (0..8).map(|_| scope.spawn(open_it)).collect();
+                opened.into_iter().for_each(|thread| thread.join().unwrap().unwrap());
+            });
+        }
+    }
 
     #[test]
     fn the_folder_is_made_and_a_second_start_changes_nothing() {

@@ -321,7 +321,8 @@ impl Words {
 
     fn call_time(self, time: &CallTime) -> String {
         let CallTime { date, from, until, part_of_day } = time;
-        let hours = match (from, until) {
+        let [date, from, until] = [date, from, until].map(|said| said.as_ref().map(|said| harmless(said.expose())));
+        let hours = match (&from, &until) {
             (Some(from), Some(until)) if from == until => Some(format!("{} {from}", self.say("um", "at"))),
             (Some(from), Some(until)) => Some(format!("{from}–{until}")),
             (Some(from), None) => Some(format!("{} {from}", self.say("ab", "from"))),
@@ -329,7 +330,7 @@ impl Words {
             (None, None) => None,
         };
         let part = part_of_day.map(|part| self.part_of_day(part).to_owned());
-        [date.clone(), part, hours].into_iter().flatten().collect::<Vec<_>>().join(" ")
+        [date, part, hours].into_iter().flatten().collect::<Vec<_>>().join(" ")
     }
 
     fn part_of_day(self, part: PartOfDay) -> &'static str {

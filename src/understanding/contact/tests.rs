@@ -140,7 +140,7 @@ fn said(note: &str, language: &str) -> ContactPreferences {
 }
 
 fn time(date: &str, from: &str, until: &str) -> CallTime {
-    let given = |value: &str| (!value.is_empty()).then(|| value.to_owned());
+    let given = |value: &str| (!value.is_empty()).then(|| value.into());
     CallTime { date: given(date), from: given(from), until: given(until), part_of_day: None }
 }
 

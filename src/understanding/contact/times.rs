@@ -7,6 +7,7 @@ use std::ops::Range;
 use super::calls::is_not;
 use crate::{
     event::processed::{CallTime, PartOfDay},
+    private::Private,
     understanding::entities::{Named, numbers},
 };
 
@@ -164,7 +165,7 @@ impl Reading<'_> {
             self.times.push(CallTime::default());
         }
         if let Some(last) = self.times.last_mut() {
-            last.date = Some(day.to_owned());
+            last.date = Some(Private::new(day));
         }
     }
 
@@ -175,7 +176,7 @@ impl Reading<'_> {
 
     fn hour(&mut self, hour: &str, place: Range<usize>) {
         let Some((limit, ends_range)) = self.limit(&place) else { return };
-        let hour = Some(hour.to_owned());
+        let hour = Some(Private::new(hour));
         if ends_range && let Some(last) = self.times.last_mut().filter(|last| last.until.is_none()) {
             last.until = hour;
             return;
