@@ -213,7 +213,9 @@ mod tests {
                     open(&path, LIMIT).map(drop)
                 };
                 let opened: Vec<_> = (0..8).map(|_| scope.spawn(open_it)).collect();
-                opened.into_iter().for_each(|thread| thread.join().unwrap().unwrap());
+                for thread in opened {
+                    thread.join().unwrap().unwrap();
+                }
             });
         }
     }
