@@ -99,7 +99,8 @@ impl<'a> Read<'a> {
             if speaks || belongs {
                 times.extend(times::read(&self.words, clause.clone(), facts, today));
             }
-            let own = phone_allowed == Some(true) && words.iter().any(|word| is_own(word));
+            let named_for_it = words.first() == Some(&"unter") || words.iter().any(|word| is_own(word));
+            let own = phone_allowed == Some(true) && named_for_it;
             if speaks || belongs || own {
                 let within = facts.iter().filter(|fact| clause.contains(&fact.at.start));
                 numbers.extend(

@@ -192,6 +192,7 @@ fn the_number_to_call_is_the_one_that_is_named_for_it() {
         ("Rufen Sie mich bitte unter 0176 5532210 zurück.", Some("01765532210")),
         ("Bitte rufen Sie mich zurück. Meine Handynummer ist 0176 5532210.", Some("01765532210")),
         ("Sie erreichen mich unter der Nummer 0176 5532210.", Some("01765532210")),
+        ("Bitte rufen Sie mich zurück. Am besten Vochmittag, unter 0176 5532210.", Some("01765532210")),
         ("Ich habe die Nummer 0176 5532210 angerufen, da geht keiner ran. Rufen Sie mich bitte zurück.", None),
         ("Rufen Sie mich bitte zurück.", None),
         ("Meine Handynummer ist 0151 23 45 67 89, nein, am Ende 98. Bitte rufen Sie mich an.", None),
