@@ -85,7 +85,7 @@ impl Bench {
             let understander = Understander::train(&playbook, self.encoder.clone());
             let train_ms = started.elapsed().as_secs_f64() * 1e3;
             for ((_, test), sums) in tests.iter().zip(&mut sums) {
-                let notes = notes(test);
+                let notes = notes(test, &playbook);
                 let started = Instant::now();
                 let scores = evaluation::evaluate(&playbook, &understander, &notes);
                 let note_ms = started.elapsed().as_secs_f64() * 1e3 / notes.len().max(1) as f64;
@@ -148,10 +148,12 @@ fn name_of(label: &str) -> String {
     format!("i_{name}")
 }
 
-fn notes(test: &Labelled) -> Vec<LabelledNote> {
+/// An intent that nothing was drawn of, the playbook does not have: such notes are out of its scope.
+fn notes(test: &Labelled, playbook: &Playbook) -> Vec<LabelledNote> {
+    let known = |name: &String| playbook.intents.iter().any(|intent| intent.name == *name);
     let note = |(text, intent): &(String, Option<String>)| LabelledNote {
         text: text.clone(),
-        intent: intent.as_deref().map(name_of),
+        intent: intent.as_deref().map(name_of).filter(known),
         language: None,
         heard: None,
     };

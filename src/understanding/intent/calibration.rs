@@ -1,11 +1,9 @@
 //! Owns what a score is worth: turns probability and similarity into a confidence that means what it says, and finds
 //! from when on an intent is sure enough. Both come from cross-validation on the playbook's own examples.
 
-use super::{judging::Judgement, regression::Gram, samples::Samples};
+use super::validation::{CrossValidated, CrossValidation, Unknown};
 use crate::understanding::playbook::Thresholds;
 
-/// In how many parts the examples are cut; each is judged by a model that was trained without it.
-const FOLDS: usize = 5;
 /// Of the notes that are answered, at least this share shall be right, among them those that are none of the intents.
 const PRECISION_WANTED: f32 = 0.9;
 /// The share that is wrong may be so many times as large if, beside every example, there were a note whose wish the
@@ -35,37 +33,9 @@ pub struct Calibration {
     pub seen: Vec<CrossValidated>,
 }
 
-/// What a model said about an example that it was not trained on.
-#[derive(Debug, Clone, PartialEq)]
-pub struct CrossValidated {
-    pub text: String,
-    /// Index of the intent; None: background.
-    pub truth: Option<usize>,
-    /// The most likely intent.
-    pub predicted: usize,
-    pub confidence: f32,
-    pub similarity: f32,
-    probability: f32,
-}
-
-impl CrossValidated {
-    #[must_use]
-    pub fn is_right(&self) -> bool {
-        self.truth == Some(self.predicted)
-    }
-}
-
-/// What a model said about an example whose intent it was not to name: as if the playbook did not have it.
-#[derive(Debug, Clone, Copy)]
-struct Unknown {
-    probability: f32,
-    similarity: f32,
-}
-
 impl Calibration {
-    pub(super) fn find(samples: &Samples, products: &Gram, wanted: Thresholds) -> Self {
-        let (mut seen, unknown) =
-            if samples.classes > 1 { cross_validate(samples, products) } else { <(Vec<_>, Vec<_>)>::default() };
+    pub(super) fn find(validation: CrossValidation, wanted: Thresholds) -> Self {
+        let CrossValidation { mut seen, unknown, .. } = validation;
         let mut calibration = Self {
             offset: 0.0,
             probability_weight: 1.0,
@@ -191,71 +161,6 @@ fn logistic(seen: &[(f32, f32, bool)]) -> [f32; 3] {
     weights.map(|weight| weight as f32)
 }
 
-/// In the order of the samples; the unknown are those that have an intent.
-fn cross_validate(samples: &Samples, products: &Gram) -> (Vec<CrossValidated>, Vec<Unknown>) {
-    let folds = folds(&samples.labels, samples.classes);
-    let mut seen = Vec::with_capacity(folds.len());
-    let mut unknown = Vec::with_capacity(folds.len());
-    for fold in 0..FOLDS {
-        let members: Vec<usize> = (0..folds.len()).filter(|&i| folds[i] != fold).collect();
-        let model = samples.fit(products, &members);
-        for index in (0..folds.len()).filter(|&i| folds[i] == fold && samples.said[i]) {
-            let judgement = samples.judge_sample(&model, index, |other| folds[other] != fold);
-            seen.push((index, judged(samples, index, &judgement)));
-            unknown.extend(without(&judgement, samples.labels[index]));
-        }
-    }
-    seen.sort_by_key(|&(index, _)| index);
-    (seen.into_iter().map(|(_, one)| one).collect(), unknown)
-}
-
-fn judged(samples: &Samples, index: usize, judgement: &Judgement) -> CrossValidated {
-    let intents = samples.classes - 1;
-    let predicted = likeliest(judgement, 0..intents).unwrap_or(0);
-    CrossValidated {
-        text: samples.texts[index].clone(),
-        truth: (samples.labels[index] < intents).then_some(samples.labels[index]),
-        predicted,
-        confidence: 0.0,
-        similarity: judgement.similarities[predicted],
-        probability: judgement.probabilities[predicted],
-    }
-}
-
-/// The judgement if the playbook did not have that intent; None if it is none, or there is no other.
-fn without(judgement: &Judgement, label: usize) -> Option<Unknown> {
-    let intents = judgement.similarities.len();
-    if label >= intents {
-        return None;
-    }
-    let other = likeliest(judgement, (0..intents).filter(|&intent| intent != label))?;
-    let rest = (1.0 - judgement.probabilities[label]).max(f32::EPSILON);
-    let probability = (judgement.probabilities[other] / rest).min(1.0);
-    Some(Unknown { probability, similarity: judgement.similarities[other] })
-}
-
-/// Of several that are equally likely, the first.
-fn likeliest(judgement: &Judgement, mut intents: impl Iterator<Item = usize>) -> Option<usize> {
-    let first = intents.next()?;
-    let more = |best: usize, next: usize| {
-        if judgement.probabilities[next] > judgement.probabilities[best] { next } else { best }
-    };
-    Some(intents.fold(first, more))
-}
-
-/// Every class is spread over the folds in the order of the file.
-fn folds(labels: &[usize], classes: usize) -> Vec<usize> {
-    let mut next = vec![0; classes];
-    labels
-        .iter()
-        .map(|&label| {
-            let fold = next[label] % FOLDS;
-            next[label] += 1;
-            fold
-        })
-        .collect()
-}
-
 fn sigmoid(score: f32) -> f32 {
     1.0 / (1.0 + (-score).exp())
 }
@@ -292,20 +197,6 @@ mod tests {
         for (found, wanted) in x.into_iter().zip([1.0, 2.0, 3.0]) {
             assert!((found - wanted).abs() < 1e-9, "{x:?}");
         }
-    }
-
-    #[test]
-    fn folds_spread_every_class() {
-        assert_eq!(folds(&[0, 0, 1, 1, 0, 1], 2), [0, 1, 0, 1, 2, 2]);
-    }
-
-    #[test]
-    fn an_intent_that_was_never_there_has_its_probability_shared_by_the_others() {
-        let judgement =
-            Judgement { probabilities: vec![0.6, 0.3, 0.1], similarities: vec![0.9, 0.4], sentences: Vec::new() };
-        let unknown = without(&judgement, 0).unwrap();
-        assert!((unknown.probability - 0.75).abs() < 1e-5 && (unknown.similarity - 0.4).abs() < 1e-6);
-        assert!(without(&judgement, 2).is_none(), "the background is no intent");
     }
 
     #[test]

@@ -16,13 +16,16 @@ mod meaning;
 mod regression;
 mod samples;
 mod spread;
+mod validation;
 
 use std::{ops::Range, sync::Arc};
 
-pub use calibration::{Calibration, CrossValidated};
+pub use calibration::Calibration;
 use judging::{Judgement, Sentence};
-use regression::Linear;
+use regression::{Gram, Linear};
 use samples::Samples;
+pub use validation::CrossValidated;
+use validation::CrossValidation;
 
 use super::{encoder::Encoder, playbook::Playbook, text};
 
@@ -38,6 +41,24 @@ pub struct IntentClassifier {
     samples: Samples,
     model: Linear,
     calibration: Calibration,
+}
+
+/// Leaves experience out of the samples where it does not help: of intents that are like none of the built-in ones it
+/// knows nothing, and what it says of them is noise.
+fn with_experience_that_helps(samples: &mut Samples) -> (Gram, CrossValidation) {
+    let validated = |samples: &Samples| {
+        let products = samples.products();
+        let validation = CrossValidation::of(samples, &products);
+        (products, validation)
+    };
+    let experienced = validated(samples);
+    let Some(experience) = samples.set_experience_aside() else { return experienced };
+    let plain = validated(samples);
+    if plain.1.loss < experienced.1.loss {
+        return plain;
+    }
+    samples.take_experience_up(experience);
+    experienced
 }
 
 /// One intent that a note may have.
@@ -65,9 +86,9 @@ impl IntentClassifier {
     #[must_use]
     pub fn train(playbook: &Playbook, encoder: Option<Arc<Encoder>>) -> Self {
         let names = playbook.intents.iter().map(|intent| intent.name.clone()).collect();
-        let samples = Samples::gather(playbook, encoder);
-        let products = samples.products();
-        let calibration = Calibration::find(&samples, &products, playbook.thresholds);
+        let mut samples = Samples::gather(playbook, encoder);
+        let (products, validation) = with_experience_that_helps(&mut samples);
+        let calibration = Calibration::find(validation, playbook.thresholds);
         let everything: Vec<usize> = (0..samples.texts.len()).collect();
         let model = samples.fit(&products, &everything);
         Self { names, samples, model, calibration }
@@ -123,5 +144,38 @@ impl IntentClassifier {
         let confidence = self.calibration.confidence(&sentence.probabilities, intent, similarity);
         let leads = sentence.probabilities[..self.names.len()].iter().all(|&p| p <= sentence.probabilities[intent]);
         leads && sentence.words >= SENTENCE_WORDS_MIN && self.calibration.accepts(confidence, similarity)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples_of(intents: &[(&str, &[&str])]) -> Samples {
+        let intent = |(name, examples): &(_, _)| format!("[[intent]]\nname = \"{name}\"\nexamples = {examples:?}\n");
+        let intents: String = intents.iter().map(intent).collect();
+        let text = format!("version = 1\nlanguage = \"de\"\n{intents}");
+        Samples::gather(&Playbook::parse(&text, "a test").unwrap(), None)
+    }
+
+    #[test]
+    fn experience_helps_with_what_customers_of_others_want_too() {
+        let mut samples = samples_of(&[
+            ("late", &["Meine Sendung fehlt.", "Das Päckchen kommt nicht an.", "Wo bleibt, was ich bestellt habe?"]),
+            ("stop", &["Ich möchte aus dem Vertrag raus.", "Bitte beenden Sie mein Abo.", "Hiermit kündige ich."]),
+        ]);
+        with_experience_that_helps(&mut samples);
+        assert!(samples.experience.is_some());
+    }
+
+    #[test]
+    fn experience_with_other_wishes_is_left_out() {
+        let mut samples = samples_of(&[
+            ("rain", &["Regnet es heute?", "Brauche ich morgen einen Schirm?", "Wird es am Abend nass draußen?"]),
+            ("sun", &["Scheint heute die Sonne?", "Wird es morgen heiß draußen?", "Bleibt es am Abend trocken?"]),
+        ]);
+        with_experience_that_helps(&mut samples);
+        assert!(samples.experience.is_none() && samples.views.len() == 1);
+        assert_eq!(samples.shares(0.0).len(), 1);
     }
 }

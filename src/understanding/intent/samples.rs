@@ -4,7 +4,8 @@
 //! meaning (`meaning.rs`), and by what the built-in playbook would make of it (`experience.rs`). One regression learns
 //! from all: letters forgive what recognisers and dialects do to words, the encoder knows words that no example has, and
 //! experience knows how else customers say such things. How much letters and meaning count is decided note by note: the
-//! stranger a note's spelling is to the encoder, the more its letters do.
+//! stranger a note's spelling is to the encoder, the more its letters do. Experience can be set aside, where an operator's
+//! intents are nothing like it.
 
 use std::sync::Arc;
 
@@ -141,6 +142,18 @@ impl Samples {
     fn shared_views(&self) -> Vec<regression::View<'_>> {
         let views = self.views.iter().zip(self.shares(0.0));
         views.map(|(view, share)| view.for_regression(share)).collect()
+    }
+
+    /// Looks at texts no longer in the light of experience; None if it did not before.
+    pub fn set_experience_aside(&mut self) -> Option<(Box<Experience>, View)> {
+        let experience = self.experience.take()?;
+        // It is the last view: the others do not change their places.
+        Some((experience, self.views.pop()?))
+    }
+
+    pub fn take_experience_up(&mut self, (experience, view): (Box<Experience>, View)) {
+        self.experience = Some(experience);
+        self.views.push(view);
     }
 
     /// How much each view counts for a text of such strangeness.
