@@ -91,7 +91,7 @@ holidays = ["2026-12-25"]
 monday = ["08:00-18:00"]
 friday = ["08:00-12:00"]
 [acknowledgement.text.de]
-open = "Danke, wir {{kümmern}} uns."
+open = "Danke, wir kümmern uns."
 closed = "Danke, ab acht sind wir da."
 busy = "Danke, es dauert."
 [acknowledgement.text.en]
@@ -138,7 +138,7 @@ closed = "Thank you, we are closed."
 
     #[test]
     fn the_text_is_that_of_the_hour_in_the_playbooks_time_zone() {
-        assert_eq!(text(None, MONDAY), "Danke, wir {kümmern} uns.");
+        assert_eq!(text(None, MONDAY), "Danke, wir kümmern uns.");
         for closed in [
             "2026-11-23T06:59:00Z", // 7:59 in Berlin
             "2026-11-23T17:00:00Z", // 18:00
@@ -148,7 +148,7 @@ closed = "Thank you, we are closed."
             assert_eq!(text(None, closed), "Danke, ab acht sind wir da.", "{closed}");
         }
         // In summer the clock is two hours ahead.
-        assert_eq!(text(None, "2026-07-06T06:00:00Z"), "Danke, wir {kümmern} uns.");
+        assert_eq!(text(None, "2026-07-06T06:00:00Z"), "Danke, wir kümmern uns.");
     }
 
     #[test]

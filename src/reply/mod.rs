@@ -20,7 +20,7 @@ use crate::{
     note::VoiceNote,
     private::Private,
     understanding::{
-        playbook::{Escalation, Formality, Intent, Part, Playbook, Template, Wording},
+        playbook::{Escalation, Filled, Formality, Intent, Playbook, Wording},
         urgency,
     },
 };
@@ -168,7 +168,7 @@ fn escalated(playbook: &Playbook, language: &str, understanding: &Understanding)
     let escalation = all.next().filter(|_| all.next().is_none())?;
     let (name, text) = (&escalation.name, escalation.replies.get(language)?);
     Some(Reply::Suggestion {
-        text: fill(text, |_| None),
+        text: Private::new(text.text()),
         language: language.to_owned(),
         template: format!("escalation.{name}"),
         facts: Vec::new(),
@@ -192,28 +192,32 @@ fn answer(
     language: &str,
     entities: &[Entity],
 ) -> Result<Choice, Abstained> {
-    let slots = texts.text.slots();
-    let missing: Vec<&str> = slots.iter().copied().filter(|slot| fact(playbook, entities, slot).is_none()).collect();
     let template = |name: &str| format!("{}.{name}", intent.name);
     let language = language.to_owned();
-    let Some(first) = missing.first() else {
-        let filled = |text: &Template, name: &str| Reply::Suggestion {
-            text: fill(text, |slot| fact(playbook, entities, slot)),
-            language: language.clone(),
-            template: template(name),
-            facts: text.slots().into_iter().map(str::to_owned).collect(),
-        };
-        let shorter = texts.short.as_ref().map(|short| filled(short, "short"));
-        return Ok(Choice { reply: filled(&texts.text, "first"), shorter });
+    let known = |slot: &str| fact(playbook, entities, slot);
+    let suggested = |filled: Filled, name: &str| Reply::Suggestion {
+        text: filled.text,
+        language: language.clone(),
+        template: template(name),
+        facts: filled.facts,
+    };
+    let missing = match texts.text.fill(known) {
+        Ok(filled) => {
+            let shorter = texts.short.as_ref().and_then(|short| short.fill(known).ok());
+            let shorter = shorter.map(|filled| suggested(filled, "short"));
+            return Ok(Choice { reply: suggested(filled, "first"), shorter });
+        }
+        Err(missing) => missing,
     };
     // One question at a time, and none that would not lead to an answer.
-    if missing.iter().all(|slot| texts.ask.contains_key(*slot)) {
-        let text = Private::new(texts.ask[*first].as_str());
-        let question =
-            Reply::Question { text, language, template: template("ask"), missing: vec![(*first).to_owned()] };
+    if let Some(first) = missing.first()
+        && missing.iter().all(|slot| texts.ask.contains_key(slot))
+    {
+        let text = Private::new(texts.ask[first].as_str());
+        let question = Reply::Question { text, language, template: template("ask"), missing: vec![first.clone()] };
         return Ok(question.into());
     }
-    let text = fill(texts.plain.as_ref().ok_or(Abstained::FactMissing)?, |_| None);
+    let text = Private::new(texts.plain.as_ref().ok_or(Abstained::FactMissing)?.text());
     Ok(Reply::Suggestion { text, language, template: template("plain"), facts: Vec::new() }.into())
 }
 
@@ -236,18 +240,6 @@ fn clean(value: &str) -> String {
             && !matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2060}'..='\u{2069}' | '\u{feff}')
     });
     visible.take(FACT_CHARS_MAX).collect::<String>().trim().to_owned()
-}
-
-fn fill(template: &Template, fact: impl Fn(&str) -> Option<String>) -> Private {
-    let text: String = template
-        .parts()
-        .iter()
-        .map(|part| match part {
-            Part::Text(text) => text.clone(),
-            Part::Slot(slot) => fact(slot).unwrap_or_default(),
-        })
-        .collect();
-    Private::new(text)
 }
 
 #[cfg(test)]

@@ -18,14 +18,14 @@ name = "parcel"
 examples = ["wo ist mein Paket"]
 team = "technik"
 follow_up_after = "7d"
-reply.de.text = "Guten Tag {name}, wir suchen die Bestellung {order_number}."
+reply.de.text = "Guten Tag {{ name }}, wir suchen die Bestellung {{ order_number }}."
 reply.de.ask.order_number = "Wie lautet die Bestellnummer?"
 reply.de.ask.name = "Wie heißen Sie?"
 [[intent]]
 name = "call"
 examples = ["rufen Sie mich an"]
 secondary = true
-reply.de.text = "Wir rufen Sie unter {phone} an."
+reply.de.text = "Wir rufen Sie unter {{ phone }} an."
 reply.de.plain = "Wir rufen Sie an."
 [[intent]]
 name = "no_call"
@@ -46,7 +46,7 @@ name = "date"
 examples = ["Termin"]
 unless = ["kein* termin"]
 settled = ["termin war"]
-reply.de.text = "Am {date}."
+reply.de.text = "Am {{ date }}."
 "#;
 
 fn transcript(language: &str) -> Transcript {
@@ -260,9 +260,9 @@ grounds = ["legal"]
 [[intent]]
 name = "parcel"
 examples = ["wo ist mein Paket"]
-reply.de.text = "Guten Tag, wir suchen Ihre Bestellung {order_number} und melden uns bei Ihnen."
-reply.de.short = "Wir suchen Ihre Bestellung {order_number}."
-reply.de.informal.text = "Hallo, wir suchen deine Bestellung {order_number}."
+reply.de.text = "Guten Tag, wir suchen Ihre Bestellung {{ order_number }} und melden uns bei Ihnen."
+reply.de.short = "Wir suchen Ihre Bestellung {{ order_number }}."
+reply.de.informal.text = "Hallo, wir suchen deine Bestellung {{ order_number }}."
 reply.de.informal.ask.order_number = "Wie lautet deine Bestellnummer?"
 "#;
 

@@ -18,7 +18,7 @@ use regex::Regex;
 pub use acknowledgement::{Acknowledgement, AcknowledgementTexts};
 pub use hours::{Hours, WeekHours};
 pub use problem::{PlaybookErrors, Problem};
-pub use template::{Part, Template};
+pub use template::{Filled, Template};
 
 use crate::event::processed::UrgencyLevel;
 

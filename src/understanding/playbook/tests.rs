@@ -52,7 +52,7 @@ examples = ["geht nicht"]
 team = "vertrag"
 follow_up_after = "bald"
 [intent.reply.de]
-text = "Hallo {kundennumer}"
+text = "Hallo {{ kundennumer }}"
 [[intent]]
 name = "leer"
 examples = []
@@ -128,7 +128,7 @@ fn a_reply_that_announces_a_call_is_noticed() {
         );
         Playbook::parse(&toml, "p").unwrap().intents[0].replies["de"].calls
     };
-    assert!(calls("Wir rufen Sie zurück.", "") && calls("Unser Rückruf kommt.", "") && calls("Zu {phone}", ""));
+    assert!(calls("Wir rufen Sie zurück.", "") && calls("Unser Rückruf kommt.", "") && calls("Zu {{ phone }}", ""));
     assert!(!calls("Wir schreiben Ihnen.", "") && !calls("Wir rufen Sie nicht an.", "calls = false"));
 }
 
@@ -139,7 +139,7 @@ fn an_acknowledgement_says_what_is_wrong_with_it() {
 time_zone = "Europe/Bielefeld"
 holidays = ["24.12."]
 [acknowledgement.text.en]
-open = "Hello {name}"
+open = "Hello {{ name }}"
 closed = ""
 "#;
     let faults = faults(text).join("\n");

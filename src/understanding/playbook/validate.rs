@@ -234,7 +234,7 @@ impl Check<'_> {
         let short = raw.short.map(|short| {
             let template = self.template(&short, &format!("{field}.short"));
             for slot in template.slots().into_iter().filter(|slot| !text.slots().contains(slot)) {
-                let message = format!("the text has no slot {{{slot}}}, so nobody would ask for it");
+                let message = format!("the text has no slot {{{{ {slot} }}}}, so nobody would ask for it");
                 self.fault(short.span(), format!("{field}.short"), message);
             }
             template
@@ -266,7 +266,7 @@ impl Check<'_> {
         });
         for slot in template.slots() {
             if !self.slots.iter().any(|known| known == slot) {
-                let message = format!("there is no slot {{{slot}}}; there are {}", self.slots.join(", "));
+                let message = format!("there is no slot {{{{ {slot} }}}}; there are {}", self.slots.join(", "));
                 self.fault(text.span(), field, message);
             }
         }
