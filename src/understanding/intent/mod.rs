@@ -43,24 +43,6 @@ pub struct IntentClassifier {
     calibration: Calibration,
 }
 
-/// Leaves experience out of the samples where it does not help: of intents that are like none of the built-in ones it
-/// knows nothing, and what it says of them is noise.
-fn with_experience_that_helps(samples: &mut Samples) -> (Gram, CrossValidation) {
-    let validated = |samples: &Samples| {
-        let products = samples.products();
-        let validation = CrossValidation::of(samples, &products);
-        (products, validation)
-    };
-    let experienced = validated(samples);
-    let Some(experience) = samples.set_experience_aside() else { return experienced };
-    let plain = validated(samples);
-    if plain.1.loss < experienced.1.loss {
-        return plain;
-    }
-    samples.take_experience_up(experience);
-    experienced
-}
-
 /// One intent that a note may have.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Candidate {
@@ -145,6 +127,24 @@ impl IntentClassifier {
         let leads = sentence.probabilities[..self.names.len()].iter().all(|&p| p <= sentence.probabilities[intent]);
         leads && sentence.words >= SENTENCE_WORDS_MIN && self.calibration.accepts(confidence, similarity)
     }
+}
+
+/// Leaves experience out of the samples where it does not help: of intents that are like none of the built-in ones it
+/// knows nothing, and what it says of them is noise.
+fn with_experience_that_helps(samples: &mut Samples) -> (Gram, CrossValidation) {
+    let validated = |samples: &Samples| {
+        let products = samples.products();
+        let validation = CrossValidation::of(samples, &products);
+        (products, validation)
+    };
+    let experienced = validated(samples);
+    let Some(experience) = samples.set_experience_aside() else { return experienced };
+    let plain = validated(samples);
+    if plain.1.loss < experienced.1.loss {
+        return plain;
+    }
+    samples.take_experience_up(experience);
+    experienced
 }
 
 #[cfg(test)]
