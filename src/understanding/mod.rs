@@ -6,6 +6,7 @@
 //! * [`urgency`], [`entities`], [`contact`], `earlier.rs`: what else is read from the words.
 //! * [`redaction`]: what is left for those who may not see personal data.
 //! * [`evaluation`]: how good all this is on labelled notes.
+//! * `processors.rs`: what is learnt at start is computed on all of them.
 //!
 //! Pure computation once the encoder is loaded: no files, no clock, no randomness; some tens of milliseconds a note.
 //! It knows nothing of replies.
@@ -18,6 +19,7 @@ pub mod entities;
 pub mod evaluation;
 pub mod intent;
 pub mod playbook;
+mod processors;
 pub mod redaction;
 mod streets;
 pub mod text;

@@ -38,6 +38,7 @@ use self::{
     tokenizer::{Token, Tokenizer},
     transformer::Transformer,
 };
+use super::processors;
 
 /// The model was trained with this before every text that is to be compared with others of its kind.
 const PREFIX: &str = "query: ";
@@ -111,16 +112,7 @@ impl Encoder {
     /// What examples mean, in 16 bits a number: computed on all processors, once for each.
     #[must_use]
     pub fn embed_examples(&self, texts: &[&str]) -> Vec<Embedding> {
-        self.memory.recall(texts, |texts| {
-            let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
-            let share = texts.len().div_ceil(threads).max(1);
-            std::thread::scope(|scope| {
-                let work = |part: &'_ [&str]| self.embed_all(part);
-                let others: Vec<_> = texts.chunks(share).map(|part| (part, scope.spawn(move || work(part)))).collect();
-                // A thread that died is no reason to die: its share is computed here.
-                others.into_iter().flat_map(|(part, thread)| thread.join().unwrap_or_else(|_| work(part))).collect()
-            })
-        })
+        self.memory.recall(texts, |texts| processors::spread(texts, |share| self.embed_all(share)))
     }
 
     /// What it was asked for and did not know from the program: how many examples, and their file.

@@ -2,6 +2,7 @@
 //! texts are chosen between, and confidence gets its meaning (`calibration.rs`).
 
 use super::{judging::Judgement, regression::Gram, samples::Samples};
+use crate::understanding::processors;
 
 /// In how many parts the examples are cut; each is judged by a model that was trained without it.
 const FOLDS: usize = 5;
@@ -49,33 +50,41 @@ pub struct Unknown {
 
 impl CrossValidation {
     pub fn of(samples: &Samples, products: &Gram) -> Self {
-        let mut validation = Self::default();
-        let folds = folds(&samples.labels, samples.classes);
         if samples.classes < 2 {
-            return validation;
+            return Self::default();
         }
-        let mut seen = Vec::with_capacity(folds.len());
-        for fold in 0..FOLDS {
-            let members: Vec<usize> = (0..folds.len()).filter(|&i| folds[i] != fold).collect();
-            let model = samples.fit(products, &members);
-            for index in (0..folds.len()).filter(|&i| folds[i] == fold && samples.said[i]) {
-                let judgement = samples.judge_sample(&model, index, |other| folds[other] != fold);
-                let label = samples.labels[index];
-                if label + 1 < samples.classes {
-                    validation.loss -= judgement.probabilities[label].max(PROBABILITY_LEAST).ln();
-                    validation.unknown.extend(without(&judgement, label));
-                }
-                seen.push((index, judged(samples, index, &judgement)));
+        let folds = folds(&samples.labels, samples.classes);
+        let held_out: Vec<usize> = (0..FOLDS).collect();
+        let mut judged = processors::spread(&held_out, |held_out| {
+            held_out.iter().flat_map(|&fold| judged_without(samples, products, &folds, fold)).collect()
+        });
+        judged.sort_by_key(|&(index, _)| index);
+
+        let mut validation = Self::default();
+        let mut examples = 0_usize;
+        for (index, judgement) in &judged {
+            let label = samples.labels[*index];
+            if label + 1 < samples.classes {
+                examples += 1;
+                validation.loss -= judgement.probabilities[label].max(PROBABILITY_LEAST).ln();
+                validation.unknown.extend(without(judgement, label));
             }
+            validation.seen.push(seen(samples, *index, judgement));
         }
-        seen.sort_by_key(|&(index, _)| index);
-        validation.seen = seen.into_iter().map(|(_, one)| one).collect();
-        validation.loss /= validation.seen.iter().filter(|one| one.truth.is_some()).count().max(1) as f32;
+        validation.loss /= examples.max(1) as f32;
         validation
     }
 }
 
-fn judged(samples: &Samples, index: usize, judgement: &Judgement) -> CrossValidated {
+/// The samples of a fold that people say, with their judgement by a model that was trained on the other folds.
+fn judged_without(samples: &Samples, products: &Gram, folds: &[usize], fold: usize) -> Vec<(usize, Judgement)> {
+    let (held_out, members): (Vec<usize>, Vec<usize>) = (0..folds.len()).partition(|&index| folds[index] == fold);
+    let model = samples.fit(products, &members);
+    let judge = |index| (index, samples.judge_sample(&model, index, |other| folds[other] != fold));
+    held_out.into_iter().filter(|&index| samples.said[index]).map(judge).collect()
+}
+
+fn seen(samples: &Samples, index: usize, judgement: &Judgement) -> CrossValidated {
     let intents = samples.classes - 1;
     let predicted = likeliest(judgement, 0..intents).unwrap_or(0);
     CrossValidated {
