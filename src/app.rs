@@ -12,7 +12,7 @@ use crate::{
     broker::{self, Broker, BrokerError, config::Target},
     config::{Config, SecretError},
     gateway::{
-        Gateway,
+        Duties, Gateway,
         channels::{self, Channels, collector::Collector, intake::Intake},
     },
     learning::{LearnError, Learning},
@@ -70,9 +70,10 @@ pub async fn serve(mut config: Config, roles: &[Role], reload: Reload, shutdown:
         broker.declare_results(&tickets.queue()).await?;
     }
     let collector = collector(&config, &channels, &recordings, &broker).await?;
+    let duties = Duties { accepts_notes: roles.contains(&Role::Gateway), only_bridges: *roles == [Role::Bridge] };
     let gateway = Gateway::new(&config.http, recordings, channels, Arc::clone(&broker), figures)?
-        .with_bridges(bridges.gates(), *roles == [Role::Bridge]);
-    let http = run_http(&config, roles, gateway, collector, listener, shutdown.clone());
+        .with_duties(duties, bridges.gates());
+    let http = run_http(&config, duties, gateway, collector, listener, shutdown.clone());
     let bridges = tokio::spawn(bridges.run(Arc::clone(&broker), shutdown.clone()));
 
     let watching = watched.map(|place| {
@@ -150,25 +151,24 @@ async fn open_ledger(config: &Config) -> Result<Ledger, StartError> {
 
 fn run_http(
     config: &Config,
-    roles: &[Role],
+    duties: Duties,
     gateway: Gateway,
     collector: Option<Collector>,
     listener: TcpListener,
     shutdown: Shutdown,
 ) -> JoinHandle<()> {
-    let accept_notes = roles.contains(&Role::Gateway);
     let address = listener.local_addr().map_or_else(|_| config.http.listen.to_string(), |a| a.to_string());
-    if accept_notes && config.http.tokens.is_empty() {
+    if duties.accepts_notes && config.http.tokens.is_empty() {
         tracing::info!(address, "listening; POST /v1/notes refuses everybody until http.tokens is configured");
     } else {
         tracing::info!(address, "listening");
     }
     tokio::spawn(async move {
-        if accept_notes {
+        if duties.accepts_notes {
             let (beside, until) = (gateway.clone(), shutdown.clone());
-            tokio::join!(gateway.serve(listener, true, shutdown), beside.run(collector, until));
+            tokio::join!(gateway.serve(listener, shutdown), beside.run(collector, until));
         } else {
-            gateway.serve(listener, false, shutdown).await;
+            gateway.serve(listener, shutdown).await;
         }
     })
 }

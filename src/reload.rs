@@ -3,7 +3,7 @@
 //! One reload happens at a time, on a thread of its own; however often it is asked for meanwhile, one more follows. It
 //! succeeds or is refused as a whole, and either way the worker goes on; see [`crate::learning`].
 
-use std::{error::Error, io, sync::Arc, thread, time::Instant};
+use std::{io, sync::Arc, thread, time::Instant};
 
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -14,6 +14,7 @@ use crate::{
     learning::{LearnError, Learnt},
     pipeline::Stages,
     shutdown::Shutdown,
+    telemetry::with_causes,
 };
 
 /// A wish for the playbook to be read again. Expressed any number of times before it is granted, it is one.
@@ -84,11 +85,6 @@ async fn take_over(stages: &Arc<Stages>) {
         }
     };
     metrics::counter!("sprachpost_playbook_reloads_total", "result" => result).increment(1);
-}
-
-fn with_causes(error: &dyn Error) -> String {
-    let cause = error.source().map(|cause| ": ".to_owned() + &with_causes(cause));
-    error.to_string() + &cause.unwrap_or_default()
 }
 
 /// On a thread that nobody waits for when the process is to end.

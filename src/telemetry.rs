@@ -156,6 +156,12 @@ impl Visit for Causes {
     fn record_debug(&mut self, _: &Field, _: &dyn fmt::Debug) {}
 }
 
+/// An error and what caused it, on one line: for texts that do not name causes by themselves, as the log does.
+pub(crate) fn with_causes(error: &dyn Error) -> String {
+    let cause = error.source().map(|cause| ": ".to_owned() + &with_causes(cause));
+    error.to_string() + &cause.unwrap_or_default()
+}
+
 fn holds_messages(target: &str) -> bool {
     let below = |rest: &str| rest.is_empty() || rest.starts_with("::");
     HOLD_MESSAGES.iter().any(|module| target.strip_prefix(module).is_some_and(below))

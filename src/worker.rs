@@ -13,7 +13,7 @@ use tracing::{Instrument, field::display, info_span};
 
 use crate::{
     backlog::{self, Backlog},
-    broker::{Broker, BrokerError, Deliveries, Delivery, Exchange, Lane, Message, Prefetch, patience::Patience},
+    broker::{Broker, BrokerError, Delivery, Exchange, Lane, Message, Prefetch, consuming::Consuming},
     event::{
         Event, Reason,
         envelope::{self, EventError, PROCESSED_V1, Received},
@@ -97,11 +97,13 @@ pub async fn run(broker: Arc<dyn Broker>, ledger: Ledger, stages: Arc<Stages>, c
     let worker = Worker { broker, ledger, stages, backlog, hand_back: CancellationToken::new() };
     let tasks = TaskTracker::new();
 
-    let consume = || worker.broker.consume(prefetch);
-    let mut patience = Patience::new("the work queue cannot be consumed yet");
-    while let Some(mut deliveries) = patience.open(consume, &shutdown).await {
-        worker.take_from(deliveries.as_mut(), &tasks, &shutdown).await;
-    }
+    let open = || worker.broker.consume(prefetch);
+    let take = |delivery: Box<dyn Delivery>| {
+        let worker = worker.clone();
+        let span = info_span!("note", attempt = delivery.attempt());
+        tasks.spawn(async move { worker.handle(delivery).await }.instrument(span));
+    };
+    Consuming::new(worker.broker.as_ref(), "the work queue").run(open, take, &shutdown).await;
 
     tasks.close();
     let drain_limit = Duration::from_secs(config.drain_s_max);
@@ -123,28 +125,6 @@ struct Worker {
 }
 
 impl Worker {
-    /// Starts a task for every delivery until the consumer is gone or shutdown is requested. The broker bounds their
-    /// number: it sends no more than the prefetch before one is settled.
-    async fn take_from(&self, deliveries: &mut dyn Deliveries, tasks: &TaskTracker, shutdown: &Shutdown) {
-        loop {
-            let next = tokio::select! {
-                next = deliveries.next() => next,
-                () = shutdown.requested() => return,
-            };
-            match next {
-                Ok(delivery) => {
-                    let worker = self.clone();
-                    let span = info_span!("note", attempt = delivery.attempt());
-                    tasks.spawn(async move { worker.handle(delivery).await }.instrument(span));
-                }
-                Err(error) => {
-                    log_failure(&error, None, "the consumer is gone; opening it again");
-                    return;
-                }
-            }
-        }
-    }
-
     async fn handle(&self, delivery: Box<dyn Delivery>) {
         metrics::gauge!("sprachpost_notes_in_work").increment(1);
         let answer = tokio::select! {

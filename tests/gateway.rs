@@ -1,12 +1,12 @@
 //! The HTTP listener of a running process: health, figures, uploads.
 
 use serde_json::Value;
-use sprachpost::broker;
+use sprachpost::broker::{self, topology};
 
 use crate::support::{
     clips,
     program::{self, Server},
-    rabbitmq, runtime,
+    rabbitmq, runtime, until,
 };
 
 const TOKEN: &str = "a-token-for-tests";
@@ -23,6 +23,32 @@ fn start(folder: &std::path::Path, roles: &str) -> Server {
     command.env("TEST_TOKEN", TOKEN).env("SPRACHPOST__FETCH__INLINE_BYTES_MAX", "20000");
     command.env("SPRACHPOST__HTTP__UPLOAD_BYTES_MAX", "1000000").args(["--config", config.to_str().unwrap()]);
     Server::start(command, &["--roles", roles])
+}
+
+#[test]
+fn who_may_no_longer_consume_is_not_ready_unless_it_accepts_notes() {
+    for (roles, ready) in [("worker", 503), ("gateway,worker", 200)] {
+        let vhost = rabbitmq::shared().new_vhost();
+        let folder = tempfile::tempdir().unwrap();
+        let mut command = program::command(folder.path());
+        command.env("SPRACHPOST__BROKER__URL", vhost.url());
+        let server = Server::start(command, &["--roles", roles]);
+        assert_eq!(server.request("GET", "/readyz", &[], b""), (200, "ready\n".to_owned()));
+
+        // Without the right to read from it, the queue cannot be consumed anew.
+        vhost.allow_reading(false);
+        vhost.delete_queue(topology::WORK_QUEUE);
+        let hindered = || server.request("GET", "/readyz", &[], b"").1.contains("the work queue cannot be consumed: ");
+        until("the queue is missed", hindered);
+        assert_eq!(server.request("GET", "/readyz", &[], b"").0, ready, "{roles}");
+        let figure = format!("sprachpost_ready {}\n", u8::from(ready == 200));
+        assert!(server.request("GET", "/metrics", &[], b"").1.contains(&figure), "{roles}");
+
+        vhost.allow_reading(true);
+        until("the queue is consumed again", || {
+            server.request("GET", "/readyz", &[], b"") == (200, "ready\n".to_owned())
+        });
+    }
 }
 
 #[test]

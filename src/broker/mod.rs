@@ -5,13 +5,14 @@
 //! * [`topology`]: the names of exchanges, queues and headers that both share.
 //! * [`group`]: which queues belong together.
 //! * [`foreign`]: queues on exchanges of other systems.
-//! * [`patience`]: how a consumer is opened.
+//! * [`consuming`]: how a role consumes; [`patience`]: with what does not work yet.
 //! * [`pattern`]: what a topic pattern matches.
 //!
 //! Both behave the same, and one suite shows it. Neither knows what a note is: they carry [`Message`]s.
 
 pub mod amqp;
 pub mod config;
+pub mod consuming;
 pub mod embedded;
 pub mod foreign;
 pub mod group;
@@ -27,7 +28,7 @@ use secrecy::SecretString;
 use uuid::Uuid;
 
 pub use self::config::Config;
-use self::{amqp::Amqp, config::Target, embedded::Embedded};
+use self::{amqp::Amqp, config::Target, consuming::Missing, embedded::Embedded};
 pub use self::{
     foreign::ForeignQueue,
     topology::{Consumers, Group, GroupName, Lane, ResultQueue},
@@ -137,6 +138,9 @@ pub trait Broker: Send + Sync + 'static {
 
     /// True while the broker can be reached, accepts messages and confirms them.
     fn is_ready(&self) -> bool;
+
+    /// The consumers of this process that cannot be opened although it is.
+    fn missing(&self) -> &Missing;
 
     /// Closes in order. Deliveries not settled by now come back to another worker.
     async fn close(&self);

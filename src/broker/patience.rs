@@ -1,70 +1,97 @@
-//! Owns the patience with which a role opens its consumer: for as long as it takes, said once.
+//! Owns the patience with what does not work yet: pauses that grow, and a reason that is said once.
 
-use std::{
-    future::Future,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
-use super::{BrokerError, Deliveries};
 use crate::shutdown::Shutdown;
 
-/// Pauses between attempts: the first, and the longest.
-const REOPEN_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
+/// The first pause, and the longest.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 
-/// How a role opens its consumer, again and again.
+/// What lasted so long did work: the next pause is a first one again.
+pub const LASTED: Duration = PAUSE.1;
+
+/// Pauses between attempts at one thing.
 #[derive(Debug)]
 pub struct Patience {
-    /// What is logged while it cannot be opened.
-    what: &'static str,
-    pause: Duration,
+    next: Duration,
     said: String,
-    opened: Option<Instant>,
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { next: PAUSE.0, said: String::new() }
+    }
 }
 
 impl Patience {
-    #[must_use]
-    pub fn new(what: &'static str) -> Self {
-        Self { what, pause: REOPEN_PAUSE.0, said: String::new(), opened: None }
+    /// Waits until it is time for the next attempt, or shutdown is requested; `say` says why, unless the reason is still
+    /// the one that was said.
+    pub async fn because(&mut self, why: &str, say: impl FnOnce(), shutdown: &Shutdown) {
+        if self.said != why {
+            say();
+            why.clone_into(&mut self.said);
+        }
+        self.wait(shutdown).await;
     }
 
-    /// Opens a consumer, for as long as it takes. None if shutdown is requested meanwhile.
-    ///
-    /// One that did not last is opened anew after a pause as well: a file on a full disk can be read, and nothing taken
-    /// from it.
-    pub async fn open<F>(&mut self, consume: impl Fn() -> F, shutdown: &Shutdown) -> Option<Box<dyn Deliveries>>
-    where
-        F: Future<Output = Result<Box<dyn Deliveries>, BrokerError>>,
-    {
-        match self.opened.take() {
-            Some(opened) if opened.elapsed() < REOPEN_PAUSE.1 => self.wait(shutdown).await,
-            _ => self.pause = REOPEN_PAUSE.0,
-        }
-        while !shutdown.is_requested() {
-            match consume().await {
-                Ok(deliveries) => {
-                    self.opened = Some(Instant::now());
-                    self.said.clear();
-                    return Some(deliveries);
-                }
-                Err(error) => {
-                    // However long it lasts, it is said once.
-                    if self.said != error.to_string() {
-                        tracing::warn!(error = &error as &dyn std::error::Error, "{}", self.what);
-                        self.said = error.to_string();
-                    }
-                }
-            }
-            self.wait(shutdown).await;
-        }
-        None
+    /// The same with an error for a reason.
+    pub async fn after(&mut self, error: &(impl std::error::Error + 'static), what: &str, shutdown: &Shutdown) {
+        let say = || tracing::warn!(error = error as &dyn std::error::Error, "{what}");
+        self.because(&error.to_string(), say, shutdown).await;
     }
 
-    async fn wait(&mut self, shutdown: &Shutdown) {
-        let pause = self.pause;
-        self.pause = (pause * 2).min(REOPEN_PAUSE.1);
+    /// Waits without saying anything.
+    pub async fn wait(&mut self, shutdown: &Shutdown) {
         tokio::select! {
-            () = tokio::time::sleep(pause) => {}
+            () = tokio::time::sleep(self.pause()) => {}
             () = shutdown.requested() => {}
         }
+    }
+
+    fn pause(&mut self) -> Duration {
+        let pause = self.next;
+        self.next = (pause * 2).min(PAUSE.1);
+        pause
+    }
+
+    /// It works: should it ever not, the reason is said, the same or another.
+    pub fn works(&mut self) {
+        self.said.clear();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{cell::Cell, time::Instant};
+
+    use super::*;
+
+    #[test]
+    fn pauses_grow_up_to_the_longest() {
+        let mut patience = Patience::default();
+        let pauses: Vec<u128> = (0..8).map(|_| patience.pause().as_millis()).collect();
+        assert_eq!(pauses, [250, 500, 1_000, 2_000, 4_000, 8_000, 10_000, 10_000]);
+    }
+
+    #[tokio::test]
+    async fn a_reason_is_said_once_until_there_is_another_or_it_worked_meanwhile() {
+        let (mut patience, shutdown, said) = (Patience::default(), Shutdown::default(), Cell::new(0));
+        // So that nothing waits here.
+        shutdown.request();
+        for why in ["disk full", "disk full", "no network", "no network"] {
+            patience.because(why, || said.set(said.get() + 1), &shutdown).await;
+        }
+        patience.works();
+        patience.because("no network", || said.set(said.get() + 1), &shutdown).await;
+        assert_eq!(said.get(), 3);
+    }
+
+    #[tokio::test]
+    async fn shutdown_ends_a_pause() {
+        let (mut patience, shutdown) = (Patience { next: PAUSE.1, said: String::new() }, Shutdown::default());
+        shutdown.request();
+        let before = Instant::now();
+        patience.wait(&shutdown).await;
+        assert!(before.elapsed() < PAUSE.1 / 2);
     }
 }

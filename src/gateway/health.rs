@@ -2,30 +2,33 @@
 
 use axum::{extract::State, http::StatusCode, response::IntoResponse};
 
-use super::Gateway;
+use super::{Duties, Gateway};
 
 /// The process answers: it lives.
 pub async fn live() -> &'static str {
     "alive\n"
 }
 
-/// Ready while the broker takes messages. Ticketing systems that do not work are named; only a process that is there
-/// for nothing else is not ready then.
+/// Ready while the process can do what it is there for. Whatever else hinders it is named.
 pub async fn ready(State(gateway): State<Gateway>) -> impl IntoResponse {
+    let (ready, text) = readiness(&gateway);
+    (if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }, text)
+}
+
+/// Notes are accepted while the broker takes messages: what cannot be consumed waits in its queue, and what cannot be
+/// written into a ticketing system does. A process that accepts none is not ready while it cannot consume; and one that
+/// only writes into ticketing systems, while they do not work.
+fn readiness(gateway: &Gateway) -> (bool, String) {
     if !gateway.broker.is_ready() {
-        return (StatusCode::SERVICE_UNAVAILABLE, "not ready: the broker cannot be reached\n".to_owned());
+        return (false, "not ready: the broker cannot be reached\n".to_owned());
     }
-    let paused: Vec<String> = gateway
-        .bridges
-        .paused()
-        .iter()
-        .map(|(name, why)| format!("the ticketing system {name} does not work: {why}\n"))
-        .collect();
-    if gateway.only_bridges && !paused.is_empty() {
-        (StatusCode::SERVICE_UNAVAILABLE, format!("not ready\n{}", paused.concat()))
-    } else {
-        (StatusCode::OK, format!("ready\n{}", paused.concat()))
-    }
+    let (missing, paused) = (gateway.broker.missing().list(), gateway.bridges.paused());
+    let Duties { accepts_notes, only_bridges } = gateway.duties;
+    let ready = (accepts_notes || missing.is_empty()) && (!only_bridges || paused.is_empty());
+    let said = if ready { "ready\n" } else { "not ready\n" }.to_owned();
+    let missing = missing.iter().map(|(what, why)| format!("{what} cannot be consumed: {why}\n"));
+    let paused = paused.iter().map(|(name, why)| format!("the ticketing system {name} does not work: {why}\n"));
+    (ready, [said].into_iter().chain(missing).chain(paused).collect())
 }
 
 /// Figures in Prometheus' text format. The queue's depth is asked for at this moment, and absent if the broker does
@@ -39,7 +42,7 @@ pub async fn figures(State(gateway): State<Gateway>) -> impl IntoResponse {
         text += &gauge("sprachpost_queue_waiting", "Notes waiting for a worker or their next attempt", depth.waiting);
         text += &gauge("sprachpost_queue_dead_letters", "Notes that were given up on", depth.dead_letters);
     }
-    text += &gauge("sprachpost_ready", "1 while the broker takes messages", gateway.broker.is_ready().into());
+    text += &gauge("sprachpost_ready", "1 while /readyz says so", readiness(&gateway).0.into());
     (StatusCode::OK, [("content-type", "text/plain; version=0.0.4")], text)
 }
 

@@ -102,8 +102,16 @@ pub struct Gateway {
     bridges: Gates,
     /// One for each body of a webhook that is being read: nobody knows yet who sends it.
     bodies: Arc<Semaphore>,
-    /// True if writing into ticketing systems is all that this process is for.
-    only_bridges: bool,
+    duties: Duties,
+}
+
+/// What the process is there for, as far as it can be asked for that.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Duties {
+    /// It takes notes from customers and platforms.
+    pub accepts_notes: bool,
+    /// Writing into ticketing systems is all that it is for.
+    pub only_bridges: bool,
 }
 
 impl std::fmt::Debug for Gateway {
@@ -128,7 +136,6 @@ impl Gateway {
         let (config, bridges) = (Arc::new(config.clone()), Gates::default());
         // The rest of the connections is left to those who ask how the process is, and to those with a token.
         let bodies = Arc::new(Semaphore::new((config.connections_max - config.connections_max / 4).into()));
-        let only_bridges = false;
         Ok(Self {
             broker,
             tokens,
@@ -140,15 +147,14 @@ impl Gateway {
             intake,
             bridges,
             bodies,
-            only_bridges,
+            duties: Duties::default(),
         })
     }
 
-    /// Tells whoever asks for readiness which ticketing systems do not work. Where there is nothing else to do, the
-    /// process is then not ready.
+    /// Answers as a process that is there for this; `bridges` are the gates of its ticketing systems.
     #[must_use]
-    pub fn with_bridges(self, bridges: Gates, only_bridges: bool) -> Self {
-        Self { bridges, only_bridges, ..self }
+    pub fn with_duties(self, duties: Duties, bridges: Gates) -> Self {
+        Self { bridges, duties, ..self }
     }
 
     /// What the role of a gateway does besides answering requests, until shutdown is requested: fetches announced
@@ -164,12 +170,12 @@ impl Gateway {
         tokio::join!(collecting, join_all(listening), recordings, uploads);
     }
 
-    fn router(self, accept_notes: bool) -> Router {
+    fn router(self) -> Router {
         let mut router = Router::new()
             .route("/livez", get(health::live))
             .route("/readyz", get(health::ready))
             .route("/metrics", get(health::figures));
-        if accept_notes {
+        if self.duties.accepts_notes {
             let limit = DefaultBodyLimit::max(self.config.upload_bytes_max);
             router = router.route("/v1/notes", post(upload::post_note).layer(limit));
             let upload = patch(uploads::append).head(uploads::status).delete(uploads::remove).post(uploads::overridden);
@@ -182,8 +188,8 @@ impl Gateway {
     }
 
     /// Serves until shutdown is requested, then lets requests that began come to their end.
-    pub async fn serve(self, listener: TcpListener, accept_notes: bool, shutdown: Shutdown) {
+    pub async fn serve(self, listener: TcpListener, shutdown: Shutdown) {
         let config = Arc::clone(&self.config);
-        server::serve(listener, self.router(accept_notes), &config, shutdown).await;
+        server::serve(listener, self.router(), &config, shutdown).await;
     }
 }

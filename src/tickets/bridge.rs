@@ -44,7 +44,7 @@ use super::{
 };
 use crate::{
     audio::fetch::Fetcher,
-    broker::{Broker, Consumers, Deliveries, Delivery, ResultQueue, patience::Patience},
+    broker::{Broker, Consumers, Deliveries, Delivery, ResultQueue, consuming::Consuming},
     event::{Processed, Reason, envelope},
     hex,
     outcome::{DeadLetterCause, Disposition, Settlement, Stage},
@@ -134,11 +134,12 @@ impl Bridge {
                 () = shutdown.requested() => {}
             }
             let queue = self.config.queue();
-            let consume = || broker.consume_results(&queue, self.config.notes_at_a_time.max(1));
-            let mut patience = Patience::new("the results for a ticketing system cannot be consumed yet");
+            let open = || broker.consume_results(&queue, self.config.notes_at_a_time.max(1));
+            let what = format!("the results for the ticketing system {}", self.config.name);
+            let mut consuming = Consuming::new(broker.as_ref(), what);
             let mut last = None;
-            while let Some(mut deliveries) = patience.open(consume, &shutdown).await {
-                self.take_from(deliveries.as_mut(), &tasks, &shutdown).await;
+            while let Some(mut deliveries) = consuming.open(open, &shutdown).await {
+                self.take_from(&consuming, deliveries.as_mut(), &tasks, &shutdown).await;
                 last = shutdown.is_requested().then_some(deliveries);
             }
             tasks.close();
@@ -162,7 +163,13 @@ impl Bridge {
         }
     }
 
-    async fn take_from(&self, deliveries: &mut dyn Deliveries, tasks: &TaskTracker, shutdown: &Shutdown) {
+    async fn take_from(
+        &self,
+        consuming: &Consuming,
+        deliveries: &mut dyn Deliveries,
+        tasks: &TaskTracker,
+        shutdown: &Shutdown,
+    ) {
         loop {
             let next = async {
                 self.gate.passable().await;
@@ -178,11 +185,7 @@ impl Bridge {
                     let span = info_span!("result", attempt = delivery.attempt());
                     tasks.spawn(async move { bridge.handle(delivery, &shutdown).await }.instrument(span));
                 }
-                Err(error) => {
-                    let error = &error as &dyn std::error::Error;
-                    tracing::warn!(error, "the consumer of results is gone; opening it again");
-                    return;
-                }
+                Err(error) => return consuming.is_gone(&error),
             }
         }
     }

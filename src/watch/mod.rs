@@ -33,7 +33,7 @@ use self::{
     store::{Change, Store},
 };
 use crate::{
-    broker::{Broker, Consumers, Deliveries, Delivery, Exchange, ResultQueue},
+    broker::{Broker, Consumers, Deliveries, Delivery, Exchange, ResultQueue, patience::Patience},
     event::{Event, Reason, Spike, envelope},
     outcome::{DeadLetterCause, Settlement, Stage},
     shutdown::Shutdown,
@@ -96,8 +96,6 @@ const PREFETCH: u16 = 64;
 const TOGETHER: Duration = Duration::from_millis(2);
 /// Follow-ups that are told at a look.
 const TOLD_AT_A_TIME: usize = 100;
-/// Pauses between attempts to open what cannot be opened yet: the first, and the longest.
-const REOPEN_PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(10));
 /// Forgetting what is old can wait so long.
 const TIDY_EVERY: jiff::SignedDuration = jiff::SignedDuration::from_mins(10);
 
@@ -110,23 +108,23 @@ pub fn queue() -> ResultQueue {
 
 /// Watches until shutdown is requested. Whatever cannot be reached is tried again.
 pub async fn run(broker: Arc<dyn Broker>, place: Place, config: Config, clock: Clock, shutdown: Shutdown) {
-    let mut pause = Pause::default();
+    let mut patience = Patience::default();
     while !shutdown.is_requested() {
         // Results wait from now on, whichever process comes to watch them.
         if let Err(error) = broker.declare_results(&queue()).await {
-            pause.after(&error, "the watch's queue cannot be declared yet", &shutdown).await;
+            patience.after(&error, "the watch's queue cannot be declared yet", &shutdown).await;
             continue;
         }
         match Store::open(&place).await {
             Ok(Some(store)) => match Watch::begin(&broker, store, &config, &clock).await {
                 Ok(watch) => {
-                    pause = Pause::default();
+                    patience = Patience::default();
                     watch.go_on(&shutdown).await;
                 }
-                Err(error) => pause.after(&error, "what the watch knew cannot be read yet", &shutdown).await,
+                Err(error) => patience.after(&error, "what the watch knew cannot be read yet", &shutdown).await,
             },
-            Ok(None) => pause.standing_by(&shutdown).await,
-            Err(error) => pause.after(&error, "the watch cannot keep what it knows yet", &shutdown).await,
+            Ok(None) => standing_by(&mut patience, &shutdown).await,
+            Err(error) => patience.after(&error, "the watch cannot keep what it knows yet", &shutdown).await,
         }
     }
 }
@@ -166,18 +164,18 @@ impl<'a> Watch<'a> {
 
     /// Until shutdown, or until what is known could not be kept: then what was kept is the truth.
     async fn go_on(mut self, shutdown: &Shutdown) {
-        let mut pause = Pause::default();
+        let mut patience = Patience::default();
         while !shutdown.is_requested() {
             match self.broker.consume_results(&queue(), PREFETCH).await {
                 Ok(mut results) => match self.watch(results.as_mut(), shutdown).await {
-                    Ok(()) => pause = Pause::default(),
+                    Ok(()) => patience = Patience::default(),
                     Err(error) => {
                         log(&error, "what the watch knows cannot be kept; beginning again from what was");
                         return;
                     }
                 },
                 Err(error) => {
-                    pause.after(&error, "the watch's queue cannot be consumed yet", shutdown).await;
+                    patience.after(&error, "the watch's queue cannot be consumed yet", shutdown).await;
                     // What is due does not wait for results.
                     if let Err(error) = self.look().await {
                         log(&error, "what the watch knows cannot be kept; beginning again from what was");
@@ -320,42 +318,9 @@ impl<'a> Watch<'a> {
     }
 }
 
-/// Waits longer and longer, and says why once.
-struct Pause {
-    next: Duration,
-    said: String,
-}
-
-impl Default for Pause {
-    fn default() -> Self {
-        Self { next: REOPEN_PAUSE.0, said: String::new() }
-    }
-}
-
-impl Pause {
-    async fn after(&mut self, error: &(impl std::error::Error + 'static), what: &str, shutdown: &Shutdown) {
-        if self.said != error.to_string() {
-            log(error, what);
-            self.said = error.to_string();
-        }
-        self.wait(shutdown).await;
-    }
-
-    async fn standing_by(&mut self, shutdown: &Shutdown) {
-        const SAID: &str = "another process watches for follow-ups and spikes; standing by";
-        if self.said != SAID {
-            tracing::info!("{SAID}");
-            SAID.clone_into(&mut self.said);
-        }
-        self.wait(shutdown).await;
-    }
-
-    async fn wait(&mut self, shutdown: &Shutdown) {
-        tokio::select! {
-            () = tokio::time::sleep(self.next) => self.next = (self.next * 2).min(REOPEN_PAUSE.1),
-            () = shutdown.requested() => {}
-        }
-    }
+async fn standing_by(patience: &mut Patience, shutdown: &Shutdown) {
+    const SAID: &str = "another process watches for follow-ups and spikes; standing by";
+    patience.because(SAID, || tracing::info!("{SAID}"), shutdown).await;
 }
 
 fn log(error: &(impl std::error::Error + 'static), what: &str) {

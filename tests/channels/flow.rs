@@ -16,7 +16,7 @@ use crate::support::{
     proxy::Proxy,
     rabbitmq, request_tracker,
     ticketing::{RealSystem, assert_one_note},
-    znuny,
+    until, znuny,
 };
 
 fn clip(name: &str) -> Vec<u8> {
@@ -135,14 +135,6 @@ fn the_whole_way_into(system: &'static dyn RealSystem) {
 
 fn figures(server: &Server) -> String {
     server.request("GET", "/metrics", &[], b"").1
-}
-
-fn until(what: &str, mut holds: impl FnMut() -> bool) {
-    let deadline = std::time::Instant::now() + 2 * PATIENCE;
-    while !holds() {
-        assert!(std::time::Instant::now() < deadline, "in vain: {what}");
-        std::thread::sleep(std::time::Duration::from_millis(50));
-    }
 }
 
 #[test]

@@ -11,12 +11,12 @@ use sprachpost::{
     event::envelope::received_message,
 };
 
-use super::{Crew, assert_empty, collect, config, opened, produce, until};
+use super::{Crew, assert_empty, collect, config, opened, produce};
 use crate::support::{
     ledger::Ledger,
     proxy::Proxy,
     rabbitmq::{self, Node},
-    runtime,
+    runtime, until,
     voices::{Voice, Voices},
     worker::Job,
 };

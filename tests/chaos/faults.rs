@@ -20,14 +20,14 @@ use sprachpost::{
     note::{AudioSource, VoiceNote},
 };
 
-use super::{assert_empty, collect, config, opened, until};
+use super::{assert_empty, collect, config, opened};
 use crate::support::{
     frames::{Edge, Seen},
     ledger::{Collector, Expected, Ledger, submit},
     program::{self, Server},
     proxy::{Fault, Proxy},
     rabbitmq::{self, Node},
-    runtime,
+    runtime, until,
 };
 
 /// There are two connections, and each may say what it has to say.

@@ -11,7 +11,7 @@ use sprachpost::{
     note::{AudioSource, VoiceNote},
 };
 
-use super::{Crew, assert_empty, collect, config, opened, produce, until};
+use super::{Crew, assert_empty, collect, config, opened, produce};
 use crate::support::{
     clips,
     ledger::{COLLECTOR, Expected, Ledger, submit},
@@ -19,7 +19,7 @@ use crate::support::{
     proxy::{AROUND_MESSAGES, Fault, Plan, Proxy},
     rabbitmq::{self, Node},
     random::Random,
-    runtime,
+    runtime, until,
     voices::{Voice, Voices},
     worker::Job,
 };

@@ -9,7 +9,6 @@ mod shutdown;
 
 use std::{
     sync::Arc,
-    thread,
     time::{Duration, Instant},
 };
 
@@ -20,7 +19,7 @@ use tokio::task::JoinHandle;
 use crate::support::{
     ledger::{Collector, Expected, Ledger, submit},
     random::Random,
-    runtime,
+    runtime, until,
     voices::{LINES, Voice, Voices},
     worker::{Job, WorkerProcess},
 };
@@ -42,15 +41,6 @@ fn config() -> Config {
 
 /// Longer than the only delay that retries have here.
 const EMPTY_FOR: Duration = Duration::from_secs(3);
-
-/// Waits for a condition, and no longer than this takes on a machine that has other things to do.
-fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_mins(1);
-    while !condition() {
-        assert!(Instant::now() < deadline, "in vain: {what}");
-        thread::sleep(Duration::from_millis(20));
-    }
-}
 
 /// A broker, as soon as it is there.
 async fn opened(url: &str, config: &Config) -> Arc<dyn Broker> {

@@ -4,11 +4,11 @@ use std::{sync::Arc, thread, time::Duration};
 
 use sprachpost::broker::{Broker, Config, Lane, topology};
 
-use super::{Crew, assert_empty, collect, config, opened, produce, until};
+use super::{Crew, assert_empty, collect, config, opened, produce};
 use crate::support::{
     ledger::{Collector, Expected, Ledger, submit},
     program::{self, Server},
-    rabbitmq, runtime,
+    rabbitmq, runtime, until,
     voices::{Voice, Voices, Wav},
     worker::Job,
 };

@@ -12,11 +12,11 @@ use sprachpost::{
     note::{AudioSource, VoiceNote},
 };
 
-use super::{Crew, assert_empty, collect, config, opened, produce, until};
+use super::{Crew, assert_empty, collect, config, opened, produce};
 use crate::support::{
     ledger::{Expected, Ledger, submit},
     program::{self, Server},
-    rabbitmq, runtime,
+    rabbitmq, runtime, until,
     voices::{Voices, Wav},
     worker::Job,
 };

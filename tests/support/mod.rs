@@ -22,11 +22,24 @@ pub mod voices;
 pub mod worker;
 pub mod znuny;
 
-use std::sync::LazyLock;
+use std::{
+    sync::LazyLock,
+    thread,
+    time::{Duration, Instant},
+};
 
 /// One runtime for all tests, so that what they share can live in it.
 pub fn runtime() -> &'static tokio::runtime::Runtime {
     static RUNTIME: LazyLock<tokio::runtime::Runtime> =
         LazyLock::new(|| tokio::runtime::Runtime::new().expect("a runtime"));
     &RUNTIME
+}
+
+/// Waits for a condition, and no longer than this takes on a machine that has other things to do.
+pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
+    let deadline = Instant::now() + Duration::from_mins(1);
+    while !condition() {
+        assert!(Instant::now() < deadline, "in vain: {what}");
+        thread::sleep(Duration::from_millis(20));
+    }
 }

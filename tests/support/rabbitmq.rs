@@ -179,9 +179,9 @@ impl Node {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let name = format!("test-{}", COUNT.fetch_add(1, Ordering::Relaxed));
         self.request("PUT", &format!("/api/vhosts/{name}"), "{}");
-        let everything = r#"{"configure": ".*", "write": ".*", "read": ".*"}"#;
-        self.request("PUT", &format!("/api/permissions/{name}/guest"), everything);
-        self.vhost(&name)
+        let vhost = self.vhost(&name);
+        vhost.allow_reading(true);
+        vhost
     }
 
     /// A virtual host that was made before.
@@ -344,6 +344,13 @@ impl Vhost<'_> {
         let path = format!("/api/exchanges/{}/sprachpost.results", self.name);
         self.node.request("DELETE", &path, "");
         self.node.request("PUT", &path, r#"{"type": "topic", "durable": true}"#);
+    }
+
+    /// Grants everything, or everything but to read from queues and exchanges.
+    pub fn allow_reading(&self, allowed: bool) {
+        let read = if allowed { ".*" } else { "^$" };
+        let permissions = format!(r#"{{"configure": ".*", "write": ".*", "read": "{read}"}}"#);
+        self.node.request("PUT", &format!("/api/permissions/{}/guest", self.name), &permissions);
     }
 
     /// Deletes a queue as an operator would.

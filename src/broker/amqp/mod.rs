@@ -46,6 +46,7 @@ use self::{
 use super::{
     Broker, BrokerError, Config, DeadLetters, Deliveries, Depth, Exchange, ForeignQueue, Group, Message, Prefetch,
     ResultQueue, Subscription,
+    consuming::Missing,
     topology::{self, header},
 };
 
@@ -61,6 +62,7 @@ pub struct Amqp {
     topology: Arc<Topology>,
     config: Arc<Config>,
     address: Address,
+    missing: Missing,
 }
 
 impl std::fmt::Debug for Amqp {
@@ -83,6 +85,7 @@ impl Amqp {
             topology,
             config,
             address,
+            missing: Missing::default(),
         })
     }
 
@@ -166,6 +169,10 @@ impl Broker for Amqp {
 
     fn is_ready(&self) -> bool {
         self.consuming.is_ready() && self.publisher.is_ready()
+    }
+
+    fn missing(&self) -> &Missing {
+        &self.missing
     }
 
     async fn close(&self) {

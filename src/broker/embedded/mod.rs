@@ -27,7 +27,7 @@ use tokio::sync::{Semaphore, watch};
 use self::{notes::Queued, results::Published, storage::Storage};
 use super::{
     Broker, BrokerError, Config, Consumers, DeadLetters, Deliveries, Depth, Exchange, ForeignQueue, Group, Lane,
-    Message, Prefetch, ResultQueue, Subscription, pattern::TopicPattern,
+    Message, Prefetch, ResultQueue, Subscription, consuming::Missing, pattern::TopicPattern,
 };
 
 /// The queue in a file.
@@ -41,6 +41,7 @@ pub struct Embedded {
     results: Signal,
     /// Queues of results have.
     queued_results: Signal,
+    missing: Missing,
 }
 
 impl std::fmt::Debug for Embedded {
@@ -71,7 +72,7 @@ impl Embedded {
         // The thread works: an error of the file is known here and not with the first note.
         storage.read(|connection| notes::depth(connection, &Group::Notes)).await?;
         let (notes, results, queued_results) = (Signal::default(), Signal::default(), Signal::default());
-        Ok(Self { storage, config, owner, notes, results, queued_results })
+        Ok(Self { storage, config, owner, notes, results, queued_results, missing: Missing::default() })
     }
 
     fn changes(&self, signal: &Signal) -> Changes {
@@ -182,6 +183,10 @@ impl Broker for Embedded {
 
     fn is_ready(&self) -> bool {
         self.storage.is_healthy()
+    }
+
+    fn missing(&self) -> &Missing {
+        &self.missing
     }
 
     async fn close(&self) {

@@ -18,7 +18,7 @@ use super::{
     intake::{NotTaken, Taken, Waiting, count, note_message, queue},
 };
 use crate::{
-    broker::{Broker, BrokerError, Deliveries, Delivery, Exchange, Message, topology::header},
+    broker::{Broker, BrokerError, Delivery, Exchange, Message, consuming::Consuming, topology::header},
     event::{Event, Processed, Reason, processed::OutcomeKind},
     note::{AudioSource, VoiceNote},
     outcome::{DeadLetterCause, Disposition, Settlement, Stage},
@@ -32,8 +32,6 @@ use crate::{
 
 /// Messages that are fetched for at a time.
 const PREFETCH: u16 = 16;
-/// From the first to the last pause before the queue is opened again.
-const REOPEN_PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 const DRAIN_LIMIT: Duration = Duration::from_secs(10);
 /// Times that a message is published before its delivery is put off: fetching anew what cannot be handed on would load the
 /// platform, and may end otherwise.
@@ -90,20 +88,13 @@ impl Collector {
     /// moment: what is left comes back when the broker is closed.
     pub async fn run(self, shutdown: &Shutdown) {
         let (this, tasks) = (Arc::new(self), TaskTracker::new());
-        let mut pause = REOPEN_PAUSE.0;
-        while !shutdown.is_requested() {
-            match this.broker.consume_results(&queue(), PREFETCH).await {
-                Ok(mut deliveries) => {
-                    pause = REOPEN_PAUSE.0;
-                    take_from(&this, deliveries.as_mut(), &tasks, shutdown).await;
-                }
-                Err(error) => log_failure(&error, "the queue of the intake cannot be consumed yet"),
-            }
-            tokio::select! {
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(REOPEN_PAUSE.1),
-                () = shutdown.requested() => {}
-            }
-        }
+        let queue = queue();
+        let open = || this.broker.consume_results(&queue, PREFETCH);
+        let take = |delivery| {
+            let this = Arc::clone(&this);
+            tasks.spawn(async move { this.handle(delivery).await });
+        };
+        Consuming::new(this.broker.as_ref(), "announced audio").run(open, take, shutdown).await;
         tasks.close();
         let _ = tokio::time::timeout(DRAIN_LIMIT, tasks.wait()).await;
     }
@@ -240,26 +231,6 @@ impl Collector {
             tracing::error!(channel = name, "the platform does not accept the channel's credentials; its notes wait");
         } else if !refused && locked_out.remove(name) {
             tracing::info!(channel = name, "the platform accepts the channel's credentials again");
-        }
-    }
-}
-
-/// Starts a task for every delivery until the consumer is gone or shutdown is requested; the broker bounds their number.
-async fn take_from(this: &Arc<Collector>, deliveries: &mut dyn Deliveries, tasks: &TaskTracker, shutdown: &Shutdown) {
-    loop {
-        let next = tokio::select! {
-            next = deliveries.next() => next,
-            () = shutdown.requested() => return,
-        };
-        match next {
-            Ok(delivery) => {
-                let this = Arc::clone(this);
-                tasks.spawn(async move { this.handle(delivery).await });
-            }
-            Err(error) => {
-                log_failure(&error, "the consumer of the intake is gone; opening it again");
-                return;
-            }
         }
     }
 }

@@ -16,15 +16,13 @@ use super::{
     intake::{Intake, count},
 };
 use crate::{
-    broker::{BrokerError, Deliveries, Delivery, ForeignQueue},
+    broker::{BrokerError, Delivery, ForeignQueue, consuming::Consuming},
     event::Reason,
     outcome::{DeadLetterCause, Disposition, Settlement, Stage},
     retry::RetryPolicy,
     shutdown::Shutdown,
 };
 
-/// From the first to the last pause before the queue is opened again.
-const REOPEN_PAUSE: (Duration, Duration) = (Duration::from_millis(200), Duration::from_secs(10));
 /// How long what is in work may take when the process is asked to stop; the broker has it back after that.
 const DRAIN_LIMIT: Duration = Duration::from_secs(30);
 
@@ -54,54 +52,16 @@ impl Producer {
     /// Takes messages until shutdown is requested, then finishes what it has begun.
     pub(super) async fn listen(&self, own: &Arc<OpenChannel>, intake: &Intake, shutdown: &Shutdown) {
         let (queue, tasks) = (self.queue(&own.name), TaskTracker::new());
-        let (mut pause, mut said) = (REOPEN_PAUSE.0, String::new());
-        while !shutdown.is_requested() {
-            match intake.broker().consume_foreign(&queue, self.messages_held_max).await {
-                Ok(mut deliveries) => {
-                    (pause, said) = (REOPEN_PAUSE.0, String::new());
-                    take_from(deliveries.as_mut(), own, intake, &tasks, shutdown).await;
-                }
-                // However long it lasts, it is said once.
-                Err(error) if said == error.to_string() => {}
-                Err(error) => {
-                    log_failure(own, &error, "what is published for the channel cannot be consumed yet");
-                    said = error.to_string();
-                }
-            }
-            tokio::select! {
-                () = tokio::time::sleep(pause) => pause = (pause * 2).min(REOPEN_PAUSE.1),
-                () = shutdown.requested() => {}
-            }
-        }
+        let open = || intake.broker().consume_foreign(&queue, self.messages_held_max);
+        let take = |delivery| {
+            let (own, intake) = (Arc::clone(own), intake.clone());
+            tasks.spawn(async move { handle(&own, &intake, delivery).await });
+        };
+        let what = format!("what is published for the channel {}", own.name);
+        Consuming::new(intake.broker().as_ref(), what).run(open, take, shutdown).await;
         tasks.close();
         if tokio::time::timeout(DRAIN_LIMIT, tasks.wait()).await.is_err() {
             tracing::info!(channel = %own.name, messages = tasks.len(), "the broker delivers these messages again");
-        }
-    }
-}
-
-/// Starts a task for every delivery until the consumer is gone or shutdown is requested; the broker bounds their number.
-async fn take_from(
-    deliveries: &mut dyn Deliveries,
-    own: &Arc<OpenChannel>,
-    intake: &Intake,
-    tasks: &TaskTracker,
-    shutdown: &Shutdown,
-) {
-    loop {
-        let next = tokio::select! {
-            next = deliveries.next() => next,
-            () = shutdown.requested() => return,
-        };
-        match next {
-            Ok(delivery) => {
-                let (own, intake) = (Arc::clone(own), intake.clone());
-                tasks.spawn(async move { handle(&own, &intake, delivery).await });
-            }
-            Err(error) => {
-                log_failure(own, &error, "the channel's consumer is gone; opening it again");
-                return;
-            }
         }
     }
 }
