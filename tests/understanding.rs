@@ -90,6 +90,14 @@ fn a_note_becomes_intent_facts_team_and_a_filled_reply() {
 }
 
 #[test]
+fn who_says_du_is_answered_so() {
+    let replied = |text: &str| shown(&understood(&transcript("de", text)).1.reply);
+    insta::assert_snapshot!(replied("Hallo, könnt ihr mal schauen, mein Paket ist immer noch nicht da. Die Bestellnummer ist 4 7 1 1 0 8."), @"Hallo, danke für deine Nachricht. Es tut uns leid, dass deine Sendung noch fehlt. Wir prüfen, wo die Bestellung 471108 geblieben ist, und schreiben dir hier.");
+    insta::assert_snapshot!(replied("Hi, ich will meinen Vertrag bei euch kündigen, kannst du das bitte machen?"), @"? Hallo, danke für deine Nachricht. Wir haben notiert, dass du kündigen möchtest. Damit wir den richtigen Vertrag prüfen: Wie lautet bitte deine Kundennummer?");
+    insta::assert_snapshot!(replied("Hallo, ruf mich bitte zurück, ich komme hier nicht weiter."), @"Hallo, danke für deine Nachricht. Wir geben deinen Wunsch nach einem Rückruf weiter. Wenn wir dich unter einer bestimmten Nummer erreichen sollen, schreib sie uns bitte.");
+}
+
+#[test]
 fn a_missing_number_is_asked_for_in_the_customers_language() {
     let (_, suggested) = understood(&transcript("en", "Hello, I would like to cancel my contract, please."));
     insta::assert_snapshot!(shown(&suggested.reply), @"? Hello, thank you for your message. We have noted that you wish to cancel. So that we check the right contract: could you tell us your customer number?");

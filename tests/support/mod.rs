@@ -37,7 +37,7 @@ pub fn runtime() -> &'static tokio::runtime::Runtime {
 
 /// Waits for a condition, and no longer than this takes on a machine that has other things to do.
 pub fn until(what: &str, mut condition: impl FnMut() -> bool) {
-    let deadline = Instant::now() + Duration::from_mins(1);
+    let deadline = Instant::now() + Duration::from_mins(2);
     while !condition() {
         assert!(Instant::now() < deadline, "in vain: {what}");
         thread::sleep(Duration::from_millis(20));

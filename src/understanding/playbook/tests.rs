@@ -173,3 +173,28 @@ fn an_expression_that_would_eat_the_memory_is_refused() {
     let faults = faults("version = 1\n[entities.x]\npattern = '((a{1000}){1000}){1000}'");
     assert!(faults[0].contains("entities.x.pattern: the expression is too large"), "{faults:?}");
 }
+
+#[test]
+fn whoever_is_answered_in_german_can_be_answered_by_du_with_the_same_facts() {
+    const DU: [&str; 6] = ["du", "dich", "dir", "dein", "deine", "deinen"];
+    const SIE: [&str; 6] = ["Sie", "Ihnen", "Ihr", "Ihre", "Ihren", "Ihrer"];
+    let playbook = Playbook::builtin().unwrap();
+    for intent in playbook.intents.iter().filter(|intent| intent.replies.contains_key("de")) {
+        let texts = &intent.replies["de"];
+        let informal = texts.informal.as_ref().unwrap_or_else(|| panic!("{} by du", intent.name));
+        let templates = |wording: &Wording| [Some(wording.text.clone()), wording.plain.clone()];
+        let slots = |wording: &Wording| {
+            let slots = |template: Template| template.slots().into_iter().map(str::to_owned).collect::<Vec<_>>();
+            (templates(wording).map(|template| template.map(slots)), wording.ask.keys().cloned().collect::<Vec<_>>())
+        };
+        assert_eq!(slots(&texts.formal), slots(informal), "{}", intent.name);
+        let say = |wording: &Wording, words: &[&str]| {
+            let filled = templates(wording).into_iter().flatten();
+            let filled = filled.map(|template| template.fill(|_| Some("4711".to_owned())).unwrap());
+            let said = filled.map(|filled| filled.text.expose().to_owned()).chain(wording.ask.values().cloned());
+            said.flat_map(|text| text.split(|c: char| !c.is_alphanumeric()).map(str::to_owned).collect::<Vec<_>>())
+                .any(|word| words.contains(&word.as_str()))
+        };
+        assert!(!say(&texts.formal, &DU) && !say(informal, &SIE), "{}", intent.name);
+    }
+}
