@@ -90,6 +90,27 @@ fn a_note_becomes_intent_facts_team_and_a_filled_reply() {
 }
 
 #[test]
+fn what_is_wanted_does_not_depend_on_the_numbers_in_a_note() {
+    for (wanted, number) in [
+        ("Hallo, könnt ihr mal schauen, mein Paket ist immer noch nicht da.", "Die Bestellnummer ist 4 7 1 1 0 8."),
+        (
+            "Guten Tag, mein Paket ist immer noch nicht da.",
+            "Meine Kundennummer ist die vier sieben eins eins null acht.",
+        ),
+        ("Das Internet ist seit heute Morgen komplett weg.", "Bestellnummer 471108."),
+        ("Ich möchte meinen Vertrag kündigen.", "Meine Telefonnummer ist 0171 2345678."),
+        ("ich würde gern etwas zurückschicken", "und meine kundennummer lautet 4 7 1 1 0 8"),
+    ] {
+        let of = |text: &str| understood(&transcript("de", text)).0.intent.map(|intent| intent.name);
+        let (alone, together) = (of(wanted), of(&format!("{wanted} {number}")));
+        assert!(alone.is_some(), "{wanted}");
+        assert_eq!(alone, together, "{wanted} {number}");
+    }
+    let (understanding, _) = understood(&transcript("de", "Die Bestellnummer ist 4 7 1 1 0 8."));
+    assert_eq!(understanding.intent, None, "a number is no wish");
+}
+
+#[test]
 fn who_says_du_is_answered_so() {
     let replied = |text: &str| shown(&understood(&transcript("de", text)).1.reply);
     insta::assert_snapshot!(replied("Hallo, könnt ihr mal schauen, mein Paket ist immer noch nicht da. Die Bestellnummer ist 4 7 1 1 0 8."), @"Hallo, danke für deine Nachricht. Es tut uns leid, dass deine Sendung noch fehlt. Wir prüfen, wo die Bestellung 471108 geblieben ist, und schreiben dir hier.");

@@ -25,7 +25,7 @@ mod streets;
 pub mod text;
 pub mod urgency;
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, ops::Range, sync::Arc};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -78,6 +78,15 @@ pub fn load_encoder(config: &Config, models: &Store) -> Result<Option<Arc<Encode
     let path = models.path(&config.encoder)?;
     let encoder = Encoder::load(&path)?.knowing(builtin::EMBEDDINGS).remembering(path.with_extension("examples"));
     Ok(Some(Arc::new(encoder)))
+}
+
+/// A note with spaces for these bytes of it, so that the rest keeps its places.
+fn without(note: &str, places: &[Range<usize>]) -> String {
+    let mut rest = note.to_owned();
+    for place in places {
+        rest.replace_range(place.clone(), &" ".repeat(place.len()));
+    }
+    rest
 }
 
 /// Why notes cannot be understood as the configuration says.
@@ -161,10 +170,17 @@ impl Understander {
         }
     }
 
-    /// What the note may want, most likely first, sure or not.
+    /// What the note may want, most likely first, sure or not. That does not depend on which customer or order it is
+    /// about: "die Bestellnummer ist …" speaks of orders in a note about anything, and by itself it is no wish.
     #[must_use]
     pub fn classify(&self, transcript: &Transcript) -> Vec<Candidate> {
-        self.classifier.classify_heard(transcript.text.expose(), &entities::pauses(transcript))
+        let note = transcript.text.expose();
+        let words = text::words(note);
+        let plain = without(note, &entities::numbers_named(transcript, &words, &self.entities));
+        if text::words(&plain).is_empty() {
+            return Vec::new();
+        }
+        self.classifier.classify_heard(&plain, &entities::pauses(transcript))
     }
 
     /// The intent that the note is given, by its index in the playbook, and the likeliest, sure or not.

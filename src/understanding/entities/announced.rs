@@ -35,8 +35,12 @@ const ANNOUNCED: [(&str, &[&str]); 4] = [
     ),
     ("iban", &["iban", "i ban", "bankverbindung", "kontonummer", "konto nummer"]),
 ];
+/// The kinds that are known without a playbook.
+pub(super) const KINDS: [&str; ANNOUNCED.len()] = [ANNOUNCED[0].0, ANNOUNCED[1].0, ANNOUNCED[2].0, ANNOUNCED[3].0];
 /// They name what was bought as often as its number.
 const BARE: [&str; 4] = ["bestellung", "bestellungen", "order", "orders"];
+/// How words end that name nothing but a number.
+const NUMBERS: [&str; 4] = ["nummer", "nr", "number", "iban"];
 /// Names of numbers without the word "number".
 const OTHER_NAMES: [&str; 26] = [
     "postleitzahl",
@@ -114,18 +118,14 @@ pub(super) fn announced(scan: &Scan, at: &Range<usize>, rules: &BTreeMap<String,
     let last = last.map_or((at.end + AFTER).min(scan.words.len()), |w| w + 1);
     let after = scan.words.get(at.end..last).unwrap_or_default();
 
-    let phrases = ANNOUNCED
-        .iter()
-        .flat_map(|(kind, words)| words.iter().map(move |word| ((*kind).to_owned(), text::phrase(word))))
-        .chain(rules.iter().flat_map(|(kind, rule)| rule.words.iter().map(move |words| (kind.clone(), words.clone()))));
     let mut best: Option<(usize, Announced)> = None;
     let mut offer = |distance: usize, announced: Announced| {
         if best.as_ref().is_none_or(|(nearest, _)| distance < *nearest) {
             best = Some((distance, announced));
         }
     };
-    for (kind, phrase) in phrases {
-        let bare = phrase.len() == 1 && BARE.contains(&phrase[0].as_str());
+    for (kind, phrase) in phrases(rules) {
+        let bare = is_bare(&phrase);
         let begins = (0..before.len()).rev().find(|&i| text::begins_with(&before[i..], &phrase));
         if let Some(i) = begins.filter(|&i| !denied(before, i..i + phrase.len(), bare)) {
             let between = &before[i + phrase.len()..];
@@ -149,6 +149,35 @@ pub(super) fn announced(scan: &Scan, at: &Range<usize>, rules: &BTreeMap<String,
         offer(BEFORE + i - at.end, other());
     }
     best.map(|(_, announced)| announced)
+}
+
+/// Kinds, each with words that announce it.
+fn phrases(rules: &BTreeMap<String, EntityRule>) -> impl Iterator<Item = (String, Vec<String>)> {
+    let known = ANNOUNCED.iter().flat_map(|(kind, words)| words.iter().map(|word| (*kind, text::phrase(word))));
+    let own = rules.iter().flat_map(|(kind, rule)| rule.words.iter().map(|words| (kind.as_str(), words.clone())));
+    known.chain(own).map(|(kind, words)| (kind.to_owned(), words))
+}
+
+fn is_bare(phrase: &[String]) -> bool {
+    phrase.len() == 1 && BARE.contains(&phrase[0].as_str())
+}
+
+/// The words from which on a note only names the number of such a kind that begins with the word `number`: "und meine
+/// Kundennummer ist". What also says something else, as "zurückrufen unter" does, is no such words.
+pub(super) fn naming(words: &[Word], number: usize, kind: &str, rules: &BTreeMap<String, EntityRule>) -> usize {
+    const BEFORE_NAMES: [&str; 16] = [
+        "die", "der", "meine", "meiner", "mit", "zur", "und", "hier", "also", "noch", "es", "ist", "the", "my", "with",
+        "and",
+    ];
+    let beyond = |end: usize, fillers: &[&str]| {
+        let more = words[..end].iter().rev().take_while(|word| fillers.contains(&word.folded.as_str())).count();
+        end - more
+    };
+    let end = beyond(number, &COPULAS);
+    let ends_in = |phrase: &[String]| end >= phrase.len() && text::begins_with(&words[end - phrase.len()..end], phrase);
+    let says_number = |phrase: &[String]| phrase.last().is_some_and(|word| NUMBERS.iter().any(|n| word.ends_with(n)));
+    let names = phrases(rules).filter(|(of, phrase)| of == kind && says_number(phrase) && ends_in(phrase));
+    names.map(|(_, phrase)| phrase.len()).max().map_or(number, |name| beyond(end - name, &BEFORE_NAMES))
 }
 
 /// True if the words right before announce some number, so that what looks like a date may be none.

@@ -120,6 +120,21 @@ pub fn find(
         .collect()
 }
 
+/// The bytes of the note that hold numbers of a customer, of a case or to be called at, each with the words that do no
+/// more than name it. Amounts and moments are not among them: they are part of what somebody wants.
+pub(super) fn numbers_named(
+    transcript: &Transcript,
+    words: &[Word],
+    rules: &BTreeMap<String, EntityRule>,
+) -> Vec<Range<usize>> {
+    let is_number = |fact: &Found| announced::KINDS.contains(&fact.kind.as_str()) || rules.contains_key(&fact.kind);
+    let named = |fact: Found| {
+        let first = announced::naming(words, fact.at.start, &fact.kind, rules);
+        words[first].at.start..words[fact.at.end - 1].at.end
+    };
+    scan(transcript, words, rules, None).into_iter().filter(is_number).map(named).collect()
+}
+
 /// The day on which something was sent, where customers live: ISO 8601.
 pub(super) fn day_of(sent_at: Timestamp) -> String {
     moments::day_of(sent_at).to_string()
