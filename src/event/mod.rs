@@ -2,6 +2,7 @@
 //! what is told beside it.
 //!
 //! * [`processed`]: the data of `de.sprachpost.voice-note.processed.v1`, the terminal event.
+//! * [`understanding`]: what it says of the note's meaning.
 //! * [`redacted`]: the same without personal data. [`acknowledged`]: what the sender can be told at once.
 //! * [`follow_up_due`], [`spike`]: what is noticed later, over many notes. [`case_closed`]: what others may say to that.
 //! * [`drafting`]: whose words a suggestion has.
@@ -21,6 +22,7 @@ pub mod processed;
 pub mod reason;
 pub mod redacted;
 pub mod spike;
+pub mod understanding;
 
 pub use acknowledged::Acknowledged;
 pub use case_closed::CaseClosed;

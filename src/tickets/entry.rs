@@ -3,6 +3,7 @@
 //! * [`text`]: the note that agents read. [`words`]: its sentences, in German and English.
 
 mod text;
+mod wishes;
 mod words;
 
 use bytes::Bytes;
