@@ -1,7 +1,7 @@
 //! Owns what the model does to numbers between its multiplications: one by one, and row by row. All of it is written so
 //! that the compiler takes as many of them at a time as the processor can.
 
-use pulp::{Arch, Simd, WithSimd};
+use pulp::{Arch, Simd, WithSimd, bytemuck};
 
 use crate::exponential::exponential;
 
@@ -30,10 +30,13 @@ impl WithSimd for Gelu<'_> {
     type Output = ();
 
     #[inline(always)]
-    fn with_simd<S: Simd>(self, _: S) {
-        for x in self.0 {
-            let size = x.abs();
-            *x = x.max(0.0) - size * beyond(size);
+    fn with_simd<S: Simd>(self, simd: S) {
+        let (whole, rest) = S::as_mut_simd_f32s(self.0);
+        for x in whole {
+            *x = weighed(simd, *x);
+        }
+        for x in rest {
+            *x = bytemuck::cast_slice(&[weighed(simd, simd.splat_f32s(*x))])[0];
         }
     }
 }
@@ -100,18 +103,36 @@ fn sum_of(row: &[f32], of: impl Fn(f32) -> f32) -> f32 {
     sums.iter().sum::<f32>() + rest.iter().map(|&x| of(x)).sum::<f32>()
 }
 
-/// The share of a normal distribution above a number that is not negative, to within 0.000 000 1: Abramowitz and Stegun,
-/// Handbook of Mathematical Functions, 7.1.26.
+/// From here on all of a normal distribution lies below, to within 0.000 006.
+const FAR: f32 = 4.4;
+/// (Φ(x) - 1/2) / x as a polynomial of x², from the highest power down, for x up to [`FAR`]: fitted so that the largest
+/// error of x · Φ(x) is smallest, which is 0.000 05. What comes of it is rounded to eight bits.
+const FACTORS: [f32; 9] = [
+    3.572_621_5e-11,
+    -3.756_624e-9,
+    1.741_706_4e-7,
+    -4.726_399_9e-6,
+    8.430_875e-5,
+    -0.001_055_085_9,
+    0.009_643_331,
+    -0.066_076_901,
+    0.398_761_86,
+];
+
+/// x · Φ(x) = x / 2 + |x| · |Φ(x) - 1/2|
+#[expect(clippy::inline_always, reason = "only what is inlined is compiled for the processor that was found")]
 #[inline(always)]
-fn beyond(x: f32) -> f32 {
-    const FACTORS: [f32; 5] = [1.061_405_4, -1.453_152, 1.421_413_7, -0.284_496_74, 0.254_829_6];
-    let z = x * std::f32::consts::FRAC_1_SQRT_2;
-    let t = 1.0 / (1.0 + 0.327_591_1 * z);
-    let mut sum = 0.0;
+fn weighed<S: Simd>(simd: S, x: S::f32s) -> S::f32s {
+    let half = simd.splat_f32s(0.5);
+    let size = simd.abs_f32s(x);
+    let square = simd.mul_f32s(x, x);
+    let mut sum = simd.splat_f32s(0.0);
     for factor in FACTORS {
-        sum = (sum + factor) * t;
+        sum = simd.mul_add_e_f32s(sum, square, simd.splat_f32s(factor));
     }
-    0.5 * sum * exponential(-z * z)
+    let is_near = simd.less_than_f32s(size, simd.splat_f32s(FAR));
+    let beside_half = simd.select_f32s(is_near, simd.mul_f32s(size, sum), half);
+    simd.mul_add_e_f32s(size, beside_half, simd.mul_f32s(x, half))
 }
 
 #[cfg(test)]
@@ -121,10 +142,12 @@ mod tests {
     #[test]
     fn the_curve_is_what_the_distribution_says() {
         let known = [(0.0, 0.0), (1.0, 0.841_345), (-1.0, -0.158_655), (2.5, 2.484_476), (-0.3, -0.114_627)];
-        let mut found = known.map(|(x, _)| x);
+        // More than a register takes at once, so that what is left over is computed as well.
+        let known: Vec<(f32, f32)> = known.into_iter().cycle().take(19).collect();
+        let mut found: Vec<f32> = known.iter().map(|(x, _)| *x).collect();
         gelu(Arch::new(), &mut found);
         for ((x, wanted), found) in known.into_iter().zip(found) {
-            assert!((found - wanted).abs() < 1e-6, "{x}: {found}");
+            assert!((found - wanted).abs() < 5e-5, "{x}: {found}");
         }
         let mut far = [1e9, -1e9, f32::NAN];
         gelu(Arch::new(), &mut far);
