@@ -14,6 +14,7 @@ use sha2::{Digest as _, Sha256};
 use super::{
     pieces::Pieces,
     tokenizer::{Special, Tokenizer},
+    tuning::Tuning,
 };
 
 const MAGIC: &[u8; 4] = b"E5S1";
@@ -79,6 +80,7 @@ pub struct Weights {
     pub shape: Shape,
     bytes: Vec<u8>,
     directory: HashMap<String, (u8, Range<usize>)>,
+    tuning: Tuning,
 }
 
 /// A matrix of four-bit weights, one row an output, as it lies in the file.
@@ -102,7 +104,7 @@ pub fn parse(bytes: Vec<u8>) -> Result<(Tokenizer, Weights), Fault> {
     let shape = read_shape(&mut cursor)?;
     let tokenizer = read_tokenizer(&mut cursor, shape.positions)?;
     let directory = read_directory(&mut cursor)?;
-    Ok((tokenizer, Weights { shape, bytes, directory }))
+    Ok((tokenizer, Weights { shape, bytes, directory, tuning: Tuning::default() }))
 }
 
 fn read_shape(cursor: &mut Cursor) -> Result<Shape, Fault> {
@@ -169,17 +171,21 @@ fn read_directory(cursor: &mut Cursor) -> Result<HashMap<String, (u8, Range<usiz
 }
 
 impl Weights {
-    /// Of the whole file: what another file says is something else.
-    pub fn hash(&self) -> [u8; 32] {
-        Sha256::digest(&self.bytes).into()
+    /// From now on, plain numbers are what `tuning` makes of those in the file, if it is this file that it speaks of.
+    /// Returns the hash of file and tuning together: what another model says is something else.
+    pub fn tune(&mut self, tuning: &[u8]) -> [u8; 32] {
+        let file = Sha256::digest(&self.bytes).into();
+        self.tuning = Tuning::of(tuning, file);
+        self.tuning.hash().unwrap_or(file)
     }
 
     /// A tensor of `count` plain numbers, or the first so many of a larger one.
     pub fn numbers(&self, name: &str, count: usize) -> Result<Vec<f32>, Fault> {
         let bytes = self.tensor(name, KIND_F32, count.checked_mul(4))?;
-        let numbers: Vec<f32> =
+        let mut numbers: Vec<f32> =
             bytes.as_chunks::<4>().0.iter().take(count).map(|bytes| f32::from_le_bytes(*bytes)).collect();
-        if numbers.iter().all(|number| number.is_finite()) { Ok(numbers) } else { Err(wrong(name)) }
+        let fits = self.tuning.apply(name, &mut numbers);
+        if fits && numbers.iter().all(|number| number.is_finite()) { Ok(numbers) } else { Err(wrong(name)) }
     }
 
     /// A matrix of four-bit weights with so many outputs (rows) and inputs.

@@ -1,7 +1,7 @@
 //! Owns the sentence encoder: a text becomes a vector that lies close to those of texts that mean much the same, in
 //! whichever of some hundred languages.
 //!
-//! * `file.rs` reads the model's file, within limits.
+//! * `file.rs` reads the model's file, within limits; `tuning.rs`, what the program adds to it.
 //! * `tokenizer.rs` cuts a text into the pieces that the model knows, which `pieces.rs` finds.
 //! * `stretches.rs` cuts what is too long for the model to be read at once.
 //! * `matrix.rs` multiplies, with the widest instructions that the processor has; `packed.rs`, by weights of four bits;
@@ -24,6 +24,7 @@ mod pieces;
 mod stretches;
 mod tokenizer;
 mod transformer;
+mod tuning;
 
 use std::{
     ops::Range,
@@ -78,14 +79,15 @@ impl Encoder {
     /// # Errors
     /// [`EncoderError`] if it cannot be read, or is not such a file from beginning to end.
     pub fn load(path: &Path) -> Result<Self, EncoderError> {
-        Self::load_for(Arch::new(), path)
+        Self::load_for(Arch::new(), path, tuning::TUNING)
     }
 
-    fn load_for(arch: Arch, path: &Path) -> Result<Self, EncoderError> {
-        let (tokenizer, weights) = file::read(path)?;
+    fn load_for(arch: Arch, path: &Path, tuning: &[u8]) -> Result<Self, EncoderError> {
+        let (tokenizer, mut weights) = file::read(path)?;
+        let hash = weights.tune(tuning);
         let transformer =
             Transformer::new(arch, &weights).map_err(|what| EncoderError::Format { path: path.to_owned(), what })?;
-        let memory = Memory::new(weights.hash(), transformer.width());
+        let memory = Memory::new(hash, transformer.width());
         Ok(Self { tokenizer, transformer, memory })
     }
 

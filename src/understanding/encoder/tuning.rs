@@ -1,0 +1,108 @@
+//! Owns what the program adds to the model's file: the encoder was trained to find documents, and is tuned to tell apart
+//! what customers want. Only the model's few plain numbers change, its biases and the scales behind its layers; the
+//! weights of four bits stay what they are, and so does the work a note takes.
+//!
+//! The method is BitFit (Ben Zaken, Ravfogel and Goldberg, 2022) with a supervised contrastive loss (Khosla et al., 2020)
+//! on public sets of labelled requests, none of which the benchmark measures; `models/tune-encoder` is the command, and
+//! names the sets and their licences.
+//!
+//! `tuning.bin` says which file it belongs to. Another model is left as it is.
+
+use std::collections::HashMap;
+
+use half::f16;
+use sha2::{Digest as _, Sha256};
+
+/// What comes with the program.
+pub const TUNING: &[u8] = include_bytes!("tuning.bin");
+/// Then the SHA-256 of the model's file; then tensors: length of the name (one byte), name, how many numbers (four
+/// bytes), and by how much each of them is larger than in the file (16 bits). All little-endian.
+const MAGIC: &[u8; 4] = b"E5T1";
+
+/// By how much numbers are larger than in the model's file, by the tensor's name.
+#[derive(Debug, Default)]
+pub struct Tuning {
+    differences: HashMap<String, Vec<f32>>,
+    /// Of these bytes and the model's file.
+    hash: Option<[u8; 32]>,
+}
+
+impl Tuning {
+    /// What `bytes` say of the model whose file has the hash `model`: nothing if they speak of another, or are damaged.
+    pub fn of(bytes: &[u8], model: [u8; 32]) -> Self {
+        let differences = bytes.strip_prefix(MAGIC).and_then(|rest| rest.strip_prefix(&model)).and_then(parse);
+        let hash =
+            differences.is_some().then(|| Sha256::new().chain_update(model).chain_update(bytes).finalize().into());
+        Self { differences: differences.unwrap_or_default(), hash }
+    }
+
+    /// Of the tuned model; None where nothing is tuned.
+    pub fn hash(&self) -> Option<[u8; 32]> {
+        self.hash
+    }
+
+    /// Tunes the numbers of one tensor. False if it has another size than was tuned.
+    #[must_use]
+    pub fn apply(&self, name: &str, numbers: &mut [f32]) -> bool {
+        let Some(differences) = self.differences.get(name) else { return true };
+        numbers.iter_mut().zip(differences).for_each(|(number, difference)| *number += difference);
+        numbers.len() == differences.len()
+    }
+}
+
+fn parse(mut bytes: &[u8]) -> Option<HashMap<String, Vec<f32>>> {
+    let mut differences = HashMap::new();
+    while !bytes.is_empty() {
+        let (&length, rest) = bytes.split_first()?;
+        let (name, rest) = rest.split_at_checked(length.into())?;
+        let (count, rest) = rest.split_first_chunk::<4>()?;
+        let size = usize::try_from(u32::from_le_bytes(*count)).ok()?.checked_mul(2)?;
+        let (numbers, rest) = rest.split_at_checked(size)?;
+        let numbers = numbers.as_chunks::<2>().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect();
+        differences.insert(std::str::from_utf8(name).ok()?.to_owned(), numbers);
+        bytes = rest;
+    }
+    Some(differences)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MODEL: [u8; 32] = [7; 32];
+
+    fn tuning(numbers: &[f32]) -> Vec<u8> {
+        let mut bytes = [&MAGIC[..], &MODEL, &[3], b"l.b"].concat();
+        bytes.extend((numbers.len() as u32).to_le_bytes());
+        bytes.extend(numbers.iter().flat_map(|&number| f16::from_f32(number).to_le_bytes()));
+        bytes
+    }
+
+    #[test]
+    fn numbers_become_larger_by_what_was_learnt() {
+        let tuning = Tuning::of(&tuning(&[0.5, -1.0]), MODEL);
+        let mut numbers = [1.0, 1.0];
+        assert!(tuning.apply("l.b", &mut numbers) && tuning.apply("other", &mut [0.0]));
+        assert_eq!(numbers.map(f32::to_bits), [1.5_f32, 0.0].map(f32::to_bits));
+        assert!(!tuning.apply("l.b", &mut [1.0]));
+    }
+
+    #[test]
+    fn a_tuned_model_is_another_model() {
+        let [one, other] = [0.5, 0.25].map(|number| Tuning::of(&tuning(&[number]), MODEL).hash());
+        assert!(one.is_some() && one != other && one != Some(MODEL));
+    }
+
+    #[test]
+    fn what_belongs_to_another_model_or_is_damaged_changes_nothing() {
+        let whole = tuning(&[0.5]);
+        for (bytes, model) in
+            [(&whole[..], [8; 32]), (&whole[..whole.len() - 1], MODEL), (&whole[..40], MODEL), (b"", MODEL)]
+        {
+            let tuning = Tuning::of(bytes, model);
+            let mut numbers = [1.0];
+            assert!(tuning.apply("l.b", &mut numbers) && tuning.hash().is_none());
+            assert_eq!(numbers[0].to_bits(), 1.0_f32.to_bits(), "{} bytes", bytes.len());
+        }
+    }
+}
