@@ -6,11 +6,9 @@
 //! queue. A shutdown waits for what is being handed out; lost can be what the wrapper had handed out, and this process had
 //! not written yet, when one of them died.
 
-use std::{
-    path::{Path, PathBuf},
-    sync::Arc,
-    time::Duration,
-};
+mod kept;
+
+use std::{path::PathBuf, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use axum::http::HeaderMap;
@@ -19,7 +17,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
-use tokio::{fs, sync::Notify, time::timeout};
+use tokio::{fs, time::timeout};
 use tokio_tungstenite::{
     connect_async_with_config,
     tungstenite::{self, Message as Frame, protocol::WebSocketConfig},
@@ -27,6 +25,7 @@ use tokio_tungstenite::{
 use url::Url;
 use uuid::Uuid;
 
+use self::kept::Kept;
 use super::{
     Incoming, Media, MediaError, OpenChannel, Parsed, Place, Platform, Refused, Remote, SetupError,
     intake::{Intake, count},
@@ -164,7 +163,7 @@ impl Signal {
                 () = shutdown.requested() => break,
             };
             match next {
-                Ok(Some(Ok(Frame::Text(text)))) => kept.keep(own, text.as_bytes(), shutdown).await,
+                Ok(Some(Ok(Frame::Text(text)))) => keep(own, kept, text.as_bytes(), shutdown).await,
                 Ok(Some(Ok(Frame::Close(_))) | None) => return Err(ReceiveError::Broken),
                 // Pings are answered by the library.
                 Ok(Some(Ok(_))) => {}
@@ -185,7 +184,7 @@ impl Signal {
             socket.close(None).await?;
             while let Some(frame) = socket.next().await {
                 if let Frame::Text(text) = frame? {
-                    kept.keep(own, text.as_bytes(), shutdown).await;
+                    keep(own, kept, text.as_bytes(), shutdown).await;
                 }
             }
             Ok(())
@@ -198,7 +197,7 @@ impl Signal {
         let mut url = self.address("receive", &self.number)?;
         url.query_pairs_mut().append_pair("timeout", &POLL_S.to_string());
         let answer = self.web.get(url, None).await?;
-        kept.keep(own, &answer, shutdown).await;
+        keep(own, kept, &answer, shutdown).await;
         // A wrapper that does not wait for messages is not to be asked all the time.
         tokio::select! {
             () = tokio::time::sleep(POLL_PAUSE) => {}
@@ -218,7 +217,7 @@ impl Signal {
             };
             let Some((path, message)) = next else {
                 tokio::select! {
-                    () = kept.news.notified() => {}
+                    () = kept.news() => {}
                     () = shutdown.requested() => {}
                 }
                 continue;
@@ -267,65 +266,26 @@ impl Platform for Signal {
     }
 
     async fn listen(&self, own: &Arc<OpenChannel>, intake: &Intake, shutdown: &Shutdown) {
-        let kept = Kept { dir: self.state_dir.join(own.name.as_str()), news: Notify::new() };
+        let kept = Kept::new(self.state_dir.join(own.name.as_str()));
         tokio::join!(self.receive(own, &kept, shutdown), self.take(own, intake, &kept, shutdown));
     }
 }
 
-/// Messages on the disk, a file each, in the order in which they came. Those without a recording never lie there.
-struct Kept {
-    dir: PathBuf,
-    news: Notify,
-}
-
-impl Kept {
-    /// Tries again until the disk takes them: nobody else has them any more.
-    async fn keep(&self, own: &OpenChannel, body: &[u8], shutdown: &Shutdown) {
-        let Some(messages) = messages(body) else {
-            tracing::warn!(channel = %own.name, "the platform sent something that is no message");
-            return;
-        };
-        let (mut ignored, mut pause) = (0, Pause::default());
-        for message in messages {
-            if recordings(&message).is_empty() {
-                ignored += 1;
-                continue;
-            }
-            // Sorted by name they are sorted by time.
-            let name = format!("{:020}-{}.json", Timestamp::now().as_nanosecond(), Uuid::new_v4().simple());
-            let (path, content) = (self.dir.join(name), message.to_string());
-            while let Err(error) = pull::write_whole(&path, content.as_bytes()).await {
-                if !pause.after(own, &error, shutdown).await {
-                    tracing::error!(
-                        channel = %own.name,
-                        "a message could not be written to the disk before the end: its notes are lost"
-                    );
-                    break;
-                }
-            }
-            self.news.notify_one();
+/// Keeps the messages that have a recording.
+async fn keep(own: &OpenChannel, kept: &Kept, body: &[u8], shutdown: &Shutdown) {
+    let Some(messages) = messages(body) else {
+        tracing::warn!(channel = %own.name, "the platform sent something that is no message");
+        return;
+    };
+    let (mut ignored, mut pause) = (0, Pause::default());
+    for message in messages {
+        if recordings(&message).is_empty() {
+            ignored += 1;
+        } else {
+            kept.keep(own, &message.to_string(), &mut pause, shutdown).await;
         }
-        count(own.name.as_str(), "ignored", ignored);
     }
-
-    async fn oldest(&self) -> std::io::Result<Option<(PathBuf, Vec<u8>)>> {
-        let mut files = match fs::read_dir(&self.dir).await {
-            Ok(files) => files,
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let mut oldest: Option<PathBuf> = None;
-        while let Some(file) = files.next_entry().await? {
-            let path = file.path();
-            let is_ours = path.extension().is_some_and(|extension| extension == "json");
-            if is_ours && oldest.as_deref().is_none_or(|oldest: &Path| path.as_path() < oldest) {
-                oldest = Some(path);
-            }
-        }
-        let Some(path) = oldest else { return Ok(None) };
-        let message = fs::read(&path).await?;
-        Ok(Some((path, message)))
-    }
+    count(own.name.as_str(), "ignored", ignored);
 }
 
 fn messages(body: &[u8]) -> Option<Vec<Value>> {
