@@ -27,7 +27,9 @@ fn start(folder: &std::path::Path, roles: &str) -> Server {
 
 #[test]
 fn who_may_no_longer_consume_is_not_ready_unless_it_accepts_notes() {
-    for (roles, ready) in [("worker", 503), ("gateway,worker", 200)] {
+    let (work, watched) = ((topology::WORK_QUEUE, "the work queue"), ("sprachpost.watch", "the watch's queue"));
+    for (roles, ready, (queue, name)) in [("worker", 503, work), ("gateway,worker", 200, work), ("watch", 503, watched)]
+    {
         let vhost = rabbitmq::shared().new_vhost();
         let folder = tempfile::tempdir().unwrap();
         let mut command = program::command(folder.path());
@@ -35,10 +37,12 @@ fn who_may_no_longer_consume_is_not_ready_unless_it_accepts_notes() {
         let server = Server::start(command, &["--roles", roles]);
         assert_eq!(server.request("GET", "/readyz", &[], b""), (200, "ready\n".to_owned()));
 
+        until("the queue is there", || vhost.has_queue(queue));
         // Without the right to read from it, the queue cannot be consumed anew.
         vhost.allow_reading(false);
-        vhost.delete_queue(topology::WORK_QUEUE);
-        let hindered = || server.request("GET", "/readyz", &[], b"").1.contains("the work queue cannot be consumed: ");
+        vhost.delete_queue(queue);
+        let hindrance = format!("{name} cannot be consumed: ");
+        let hindered = || server.request("GET", "/readyz", &[], b"").1.contains(&hindrance);
         until("the queue is missed", hindered);
         assert_eq!(server.request("GET", "/readyz", &[], b"").0, ready, "{roles}");
         let figure = format!("sprachpost_ready {}\n", u8::from(ready == 200));

@@ -72,16 +72,26 @@ impl Consuming {
                 Ok(deliveries) => {
                     self.opened = Some(Instant::now());
                     self.patience.works();
-                    self.missing.is_there(&self.name);
+                    self.works();
                     return Some(deliveries);
                 }
                 Err(error) => {
-                    self.missing.is_not_there(&self.name, &error);
+                    self.is_hindered(&error);
                     self.patience.after(&error, &format!("{} cannot be consumed yet", self.name), shutdown).await;
                 }
             }
         }
         None
+    }
+
+    /// Has `/readyz` tell what hinders it; for who opens the consumer by himself, as having more to do meanwhile.
+    pub fn is_hindered(&self, error: &dyn std::error::Error) {
+        self.missing.is_not_there(&self.name, error);
+    }
+
+    /// Nothing hinders it, or no longer.
+    pub fn works(&self) {
+        self.missing.is_there(&self.name);
     }
 
     /// Says why deliveries have ended.
@@ -94,7 +104,7 @@ impl Consuming {
 impl Drop for Consuming {
     /// Nobody waits for it any longer.
     fn drop(&mut self) {
-        self.missing.is_there(&self.name);
+        self.works();
     }
 }
 
@@ -113,7 +123,7 @@ impl Missing {
         self.lock().remove(name);
     }
 
-    fn is_not_there(&self, name: &str, error: &BrokerError) {
+    fn is_not_there(&self, name: &str, error: &dyn std::error::Error) {
         self.lock().insert(name.to_owned(), with_causes(error));
     }
 

@@ -33,7 +33,9 @@ use self::{
     store::{Change, Store},
 };
 use crate::{
-    broker::{Broker, Consumers, Deliveries, Delivery, Exchange, ResultQueue, patience::Patience},
+    broker::{
+        Broker, Consumers, Deliveries, Delivery, Exchange, ResultQueue, consuming::Consuming, patience::Patience,
+    },
     event::{Event, Reason, Spike, envelope},
     outcome::{DeadLetterCause, Settlement, Stage},
     shutdown::Shutdown,
@@ -109,9 +111,11 @@ pub fn queue() -> ResultQueue {
 /// Watches until shutdown is requested. Whatever cannot be reached is tried again.
 pub async fn run(broker: Arc<dyn Broker>, place: Place, config: Config, clock: Clock, shutdown: Shutdown) {
     let mut patience = Patience::default();
+    let consuming = Consuming::new(broker.as_ref(), "the watch's queue");
     while !shutdown.is_requested() {
         // Results wait from now on, whichever process comes to watch them.
         if let Err(error) = broker.declare_results(&queue()).await {
+            consuming.is_hindered(&error);
             patience.after(&error, "the watch's queue cannot be declared yet", &shutdown).await;
             continue;
         }
@@ -119,12 +123,21 @@ pub async fn run(broker: Arc<dyn Broker>, place: Place, config: Config, clock: C
             Ok(Some(store)) => match Watch::begin(&broker, store, &config, &clock).await {
                 Ok(watch) => {
                     patience = Patience::default();
-                    watch.go_on(&shutdown).await;
+                    watch.go_on(&consuming, &shutdown).await;
                 }
-                Err(error) => patience.after(&error, "what the watch knew cannot be read yet", &shutdown).await,
+                Err(error) => {
+                    consuming.is_hindered(&error);
+                    patience.after(&error, "what the watch knew cannot be read yet", &shutdown).await;
+                }
             },
-            Ok(None) => standing_by(&mut patience, &shutdown).await,
-            Err(error) => patience.after(&error, "the watch cannot keep what it knows yet", &shutdown).await,
+            Ok(None) => {
+                consuming.works();
+                standing_by(&mut patience, &shutdown).await;
+            }
+            Err(error) => {
+                consuming.is_hindered(&error);
+                patience.after(&error, "the watch cannot keep what it knows yet", &shutdown).await;
+            }
         }
     }
 }
@@ -163,18 +176,22 @@ impl<'a> Watch<'a> {
     }
 
     /// Until shutdown, or until what is known could not be kept: then what was kept is the truth.
-    async fn go_on(mut self, shutdown: &Shutdown) {
+    async fn go_on(mut self, consuming: &Consuming, shutdown: &Shutdown) {
         let mut patience = Patience::default();
         while !shutdown.is_requested() {
             match self.broker.consume_results(&queue(), PREFETCH).await {
-                Ok(mut results) => match self.watch(results.as_mut(), shutdown).await {
-                    Ok(()) => patience = Patience::default(),
-                    Err(error) => {
-                        log(&error, "what the watch knows cannot be kept; beginning again from what was");
-                        return;
+                Ok(mut results) => {
+                    consuming.works();
+                    match self.watch(results.as_mut(), shutdown).await {
+                        Ok(()) => patience = Patience::default(),
+                        Err(error) => {
+                            log(&error, "what the watch knows cannot be kept; beginning again from what was");
+                            return;
+                        }
                     }
-                },
+                }
                 Err(error) => {
+                    consuming.is_hindered(&error);
                     patience.after(&error, "the watch's queue cannot be consumed yet", shutdown).await;
                     // What is due does not wait for results.
                     if let Err(error) = self.look().await {

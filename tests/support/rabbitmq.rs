@@ -353,6 +353,11 @@ impl Vhost<'_> {
         self.node.request("PUT", &format!("/api/permissions/{}/guest", self.name), &permissions);
     }
 
+    pub fn has_queue(&self, queue: &str) -> bool {
+        let answer = self.node.request("GET", &format!("/api/queues/{}?columns=name", self.name), "");
+        answer.contains(&format!("\"{queue}\""))
+    }
+
     /// Deletes a queue as an operator would.
     pub fn delete_queue(&self, queue: &str) {
         self.node.request("DELETE", &format!("/api/queues/{}/{queue}", self.name), "");
