@@ -1,7 +1,7 @@
 """The sentence encoder as something that can be trained: read from its file, run, and written as differences.
 
-The weights of four bits stay as they are; biases and scales are the parameters. The format is that of
-src/understanding/encoder/file.rs, the output that of tuning.rs beside it."""
+The weights of four bits stay as they are; biases, scales, and a map of low rank beside each matrix are the parameters.
+The format is that of src/understanding/encoder/file.rs, the output that of tuning.rs beside it."""
 
 import hashlib
 import struct
@@ -15,6 +15,8 @@ from torch.nn import functional as F
 PREFIX = "query: "
 SPACE = "\u2581"
 BLOCK_BYTES = 18
+# Numbers that the map beside a matrix goes through.
+RANK = 8
 
 
 class Reader:
@@ -111,6 +113,11 @@ class Encoder(nn.Module):
         for name, numbers in self.original.items():
             tuned[name.replace(".", "_")] = nn.Parameter(numbers.clone())
         self.tuned = nn.ParameterDict(tuned)
+        self.down, self.up = nn.ParameterDict(), nn.ParameterDict()
+        for name, matrix in self.weights.items():
+            outputs, inputs = matrix.shape
+            self.down[name.replace(".", "_")] = nn.Parameter(torch.randn(RANK, inputs) / inputs**0.5)
+            self.up[name.replace(".", "_")] = nn.Parameter(torch.zeros(outputs, RANK))
 
     def linears(self):
         square = [(name, self.width, self.width) for name in ("q", "k", "v", "ao")]
@@ -120,7 +127,9 @@ class Encoder(nn.Module):
         return self.tuned[name.replace(".", "_")]
 
     def linear(self, name, x):
-        return F.linear(x.bfloat16(), self.weights[name]).float() + self.now(name + ".b")
+        x, key = x.bfloat16(), name.replace(".", "_")
+        beside = F.linear(F.linear(x, self.down[key].bfloat16()), self.up[key].bfloat16())
+        return (F.linear(x, self.weights[name]) + beside).float() + self.now(name + ".b")
 
     def norm(self, name, x):
         return F.layer_norm(x, (self.width,), self.now(name + ".w"), self.now(name + ".b"), self.file.epsilon)
@@ -157,9 +166,13 @@ class Encoder(nn.Module):
         return torch.cat(parts)[back]
 
     def write(self, path, share):
-        """`share` of the way from the file's numbers to those that were learnt."""
+        """`share` of the way from the file's model to what was learnt."""
+        learnt = {name: share * (self.now(name) - numbers) for name, numbers in self.original.items()}
+        for name in self.weights:
+            learnt[name + ".down"] = self.down[name.replace(".", "_")]
+            learnt[name + ".up"] = share * self.up[name.replace(".", "_")]
         out = [b"E5T1", hashlib.sha256(self.file.bytes).digest()]
-        for name in sorted(self.original):
-            difference = (share * (self.now(name).detach() - self.original[name])).numpy().astype("<f2")
-            out += [bytes([len(name)]), name.encode(), struct.pack("<I", difference.size), difference.tobytes()]
+        for name, numbers in sorted(learnt.items()):
+            numbers = numbers.detach().numpy().astype("<f2")
+            out += [bytes([len(name)]), name.encode(), struct.pack("<I", numbers.size), numbers.tobytes()]
         path.write_bytes(b"".join(out))

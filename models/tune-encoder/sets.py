@@ -6,11 +6,20 @@ import csv
 import json
 import random
 import re
-import tomllib
 
 import yaml
 
 MARKED = re.compile(r"\[([^\]]*)\](\([^)]*\)|\{[^}]*\})")
+ENTITY = re.compile(r"\{[^{}=]*=([^{}]*)\}")
+ASSISTANT = "samples/csharp/assistants/enterprise-assistant/VirtualAssistantSample"
+SKILLS = (
+    "Calendar", "Email", "PointOfInterest", "ToDo", "MusicSkill", "News", "Hospitality", "phone", "WeatherSkill", "Event",
+    "Settings", "BingSearchSkill", "ITSM", "Restaurant", "General",
+)  # fmt: skip
+SKILL_LANGUAGES = ("en-us", "de-de", "es-es", "fr-fr", "it-it")
+CHARACTERS_MAX = 120
+# Of a command in a language.
+TEXTS_MAX = 250
 
 
 def hwu64(folder):
@@ -95,12 +104,49 @@ def multi_do_go(folder):
     return [(text, label) for label, texts in counted.items() if len(texts) >= 5 for text in list(texts)[:500]]
 
 
-def own(root):
-    """The built-in playbook, and the background, each line of which is a label of its own."""
-    playbook = tomllib.loads((root / "config" / "playbook.toml").read_text("utf8"))
-    out = [(text, intent["name"]) for intent in playbook["intent"] for text in intent["examples"]]
+def small_talk(folder, language):
+    """What people say to an assistant that is none of its business, and about itself."""
+    file = folder / "botframework-solutions" / ASSISTANT / "Deployment" / "Resources" / "QnA" / language / "Chitchat.qna"
+    out, label = {}, None
+    for line in file.read_text("utf8").splitlines():
+        if line.startswith("## ? "):
+            label = line[5:].strip()
+            out[label, label] = None
+        elif line.startswith("- ") and not line.startswith("- editorial"):
+            out[line[2:].strip(), label] = None
+    return [(text, label) for text, label in out if text and len(text) < CHARACTERS_MAX]
+
+
+def skills(folder):
+    """(text, label, language): commands to an assistant. Texts with what is still a pattern are left out."""
+    out = {}
+    for file in sorted((folder / "botframework-skills" / "skills" / "csharp").glob("**/LU/*/*.lu")):
+        language = file.parent.name
+        if file.stem not in SKILLS or language not in SKILL_LANGUAGES:
+            continue
+        label = None
+        for line in file.read_text("utf-8-sig").splitlines():
+            if name := re.match(r"#+ (\w+)", line):
+                label = None if name[1] == "None" else f"{file.stem}/{name[1]}"
+            elif line.startswith(("$", "@")):
+                label = None
+            elif label and line.startswith("- "):
+                text = without_entities(line[2:].strip())
+                if text and not re.search(r"[{}\[\]^|@$]", text) and len(text) < CHARACTERS_MAX:
+                    out.setdefault((label, language), {})[text] = None
+    return [(text, label, language) for (label, language), texts in out.items() for text in list(texts)[:TEXTS_MAX]]
+
+
+def without_entities(text):
+    while (plain := ENTITY.sub(r"\1", text)) != text:
+        text = plain
+    return text
+
+
+def everyday(root):
+    """What people say that is nobody's business; each line is a label of its own."""
     background = (root / "src" / "understanding" / "intent" / "background.txt").read_text("utf8").splitlines()
-    return out + [(line, ("background", number)) for number, line in enumerate(background) if line.strip()]
+    return [(line, ("everyday", number)) for number, line in enumerate(background) if line.strip()]
 
 
 def plain_german(folder):
@@ -114,17 +160,21 @@ class Requests:
 
     # How often each is drawn from.
     SHARES = {
-        "hwu64": 4, "dstc11": 3, "multidogo": 1.5, "bitext": 1.5, "nlu++": 2, "own": 2.5, "home assistant": 1.5,
-        "nlp.js": 1, "rasa": 0.5,
+        "hwu64": 4, "dstc11": 3, "multidogo": 1.5, "bitext": 1.5, "nlu++": 2, "home assistant": 1.5, "nlp.js": 1, "rasa": 0.5,
+        "small talk en": 1.5, "small talk de": 1, "skills": 3,
     }  # fmt: skip
     LABELS, TEXTS, STRANGERS = 20, 4, 14
     # Of the languages that a command is there in, these come more often.
-    PREFERRED = ("de", "de-CH", "en", "de")
+    PREFERRED = {"home assistant": ("de", "de-CH", "en", "de"), "skills": ("en-us", "de-de", "en-us")}
+    # To these, an everyday sentence is added now and then.
+    RAMBLING = ("bitext", "dstc11", "skills")
     LETTERS = "aeiouäöürnstlmhdbg"
 
     def __init__(self, root, folder, seed):
         self.random = random.Random(seed)
-        commands = home_assistant(folder)
+        # The same in several languages: (text, label, language).
+        commands = {"home assistant": home_assistant(folder), "skills": skills(folder)}
+        plain = {name: [(text, label) for text, label, _ in texts] for name, texts in commands.items()}
         self.sets = {
             "hwu64": hwu64(folder),
             "dstc11": dstc11(folder),
@@ -132,25 +182,32 @@ class Requests:
             "bitext": bitext(folder),
             "nlp.js": nlp_js(folder),
             "nlu++": nlu_plus_plus(folder),
-            "own": own(root),
+            "everyday": everyday(root),
             "rasa": rasa(folder),
-            "home assistant": [(text, label) for text, label, _ in commands],
+            "home assistant": plain["home assistant"],
+            "small talk en": small_talk(folder, "en-us"),
+            "small talk de": small_talk(folder, "de-de"),
+            "skills": plain["skills"],
         }
+        # By label, then by language.
+        self.commands = {name: {} for name in commands}
+        for name, texts in commands.items():
+            for text, label, language in texts:
+                self.commands[name].setdefault(label, {}).setdefault(language, []).append(text)
         self.by_label = {name: {} for name in self.sets}
         for name, texts in self.sets.items():
             for text, label in texts:
                 self.by_label[name].setdefault(label, []).append(text)
-        self.commands = {}
-        for text, label, language in commands:
-            self.commands.setdefault(label, {}).setdefault(language, []).append(text)
-        self.background = [text for text, label in self.sets["own"] if isinstance(label, tuple)]
-        self.kept = plain_german(folder) + [text for text, _ in self.sets["own"]]
+        self.background = [text for text, _ in self.sets["everyday"]]
+        self.kept = plain_german(folder) + self.background
 
     def batch(self):
         name = self.random.choices(list(self.SHARES), list(self.SHARES.values()))[0]
         pairs = [(self.changed(text, name), label) for text, label in self.drawn(name)]
         if name != "nlu++":
-            others = [other for other in self.sets if other not in (name, "nlu++")]
+            # Neither is small talk in another language a stranger, nor can one of several intents be one.
+            kind = lambda of: "small talk" if of.startswith("small talk") else of
+            others = [other for other in self.sets if kind(other) != kind(name) and other != "nlu++"]
             strangers = (self.random.choice(self.sets[self.random.choice(others)])[0] for _ in range(self.STRANGERS))
             pairs += [(text, ("stranger", number)) for number, text in enumerate(strangers)]
         return name, [text for text, _ in pairs], [label for _, label in pairs]
@@ -159,21 +216,19 @@ class Requests:
         by_label = self.by_label[name]
         if name == "nlu++":
             return self.random.sample(self.sets[name], self.LABELS * self.TEXTS)
-        if name == "home assistant":
-            labels = self.labels(self.commands)
-            return list(dict.fromkeys(self.command(label) for label in labels for _ in range(self.TEXTS)))
+        if name in self.commands:
+            labels = self.labels(self.commands[name])
+            return list(dict.fromkeys(self.command(name, label) for label in labels for _ in range(self.TEXTS)))
         labels = self.labels([label for label, texts in by_label.items() if len(texts) > 1])
-        if name == "own":
-            labels += self.random.sample([label for label, texts in by_label.items() if len(texts) == 1], self.LABELS)
         few = lambda texts: self.random.sample(texts, min(self.TEXTS, len(texts)))
         return [(text, label) for label in labels for text in few(by_label[label])]
 
     def labels(self, labels):
         return self.random.sample(list(labels), min(self.LABELS, len(labels)))
 
-    def command(self, label):
-        by_language = self.commands[label]
-        preferred = [language for language in self.PREFERRED if language in by_language]
+    def command(self, name, label):
+        by_language = self.commands[name][label]
+        preferred = [language for language in self.PREFERRED[name] if language in by_language]
         some = preferred if preferred and self.random.random() < 0.6 else list(by_language)
         return self.random.choice(by_language[self.random.choice(some)]), label
 
@@ -184,7 +239,7 @@ class Requests:
             return re.sub(r"[.,!?]", "", text).lower()
         if chance < 0.27:
             return " ".join(map(self.misheard, text.split(" ")))
-        if chance < 0.37 and name == "own":
+        if chance < 0.37 and name in self.RAMBLING:
             other = self.random.choice(self.background)
             return f"{other} {text}" if self.random.random() < 0.5 else f"{text} {other}"
         return text

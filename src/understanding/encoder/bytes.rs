@@ -57,11 +57,6 @@ impl Rounded {
     pub fn v3(simd: V3, numbers: &[f32], inputs: usize) -> Self {
         Self { blocks: simd.vectorize(Round(numbers)), blocks_a_row: inputs / BLOCK_WEIGHTS }
     }
-
-    /// How many rows there are.
-    pub fn count(&self) -> usize {
-        self.blocks.len() / self.blocks_a_row
-    }
 }
 
 struct Round<'a>(&'a [f32]);

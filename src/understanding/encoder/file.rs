@@ -9,9 +9,11 @@ use std::{
 };
 
 use half::f16;
+use pulp::Arch;
 use sha2::{Digest as _, Sha256};
 
 use super::{
+    low_rank::LowRank,
     pieces::Pieces,
     tokenizer::{Special, Tokenizer},
     tuning::Tuning,
@@ -171,7 +173,8 @@ fn read_directory(cursor: &mut Cursor) -> Result<HashMap<String, (u8, Range<usiz
 }
 
 impl Weights {
-    /// From now on, plain numbers are what `tuning` makes of those in the file, if it is this file that it speaks of.
+    /// From now on, plain numbers are what `tuning` makes of those in the file, and matrices have beside them what it
+    /// says, if it is this file that it speaks of.
     /// Returns the hash of file and tuning together: what another model says is something else.
     pub fn tune(&mut self, tuning: &[u8]) -> [u8; 32] {
         let file = Sha256::digest(&self.bytes).into();
@@ -186,6 +189,13 @@ impl Weights {
             bytes.as_chunks::<4>().0.iter().take(count).map(|bytes| f32::from_le_bytes(*bytes)).collect();
         let fits = self.tuning.apply(name, &mut numbers);
         if fits && numbers.iter().all(|number| number.is_finite()) { Ok(numbers) } else { Err(wrong(name)) }
+    }
+
+    /// What was learnt beside a matrix of the file, if anything was.
+    pub fn low_rank(&self, name: &str, arch: Arch, inputs: usize, outputs: usize) -> Result<Option<LowRank>, Fault> {
+        let maps = self.tuning.numbers(&format!("{name}.down")).zip(self.tuning.numbers(&format!("{name}.up")));
+        let low_rank = |(down, up)| LowRank::new(arch, down, up, inputs, outputs).ok_or_else(|| wrong(name));
+        maps.map(low_rank).transpose()
     }
 
     /// A matrix of four-bit weights with so many outputs (rows) and inputs.

@@ -5,7 +5,7 @@
 //! * `tokenizer.rs` cuts a text into the pieces that the model knows, which `pieces.rs` finds.
 //! * `stretches.rs` cuts what is too long for the model to be read at once.
 //! * `matrix.rs` multiplies, with the widest instructions that the processor has; `packed.rs`, by weights of four bits;
-//!   `bytes.rs` does that on x86-64.
+//!   `bytes.rs` does that on x86-64; `low_rank.rs`, what was learnt beside them.
 //! * `curves.rs` is what lies between the multiplications.
 //! * `memory.rs` keeps what it said of examples.
 //! * `transformer.rs` is the model itself, multilingual-e5-small.
@@ -17,6 +17,7 @@
 mod bytes;
 mod curves;
 mod file;
+mod low_rank;
 pub(super) mod matrix;
 mod memory;
 mod packed;

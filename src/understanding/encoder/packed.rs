@@ -12,6 +12,7 @@ use pulp::{Arch, Simd, WithSimd, bytemuck};
 use super::bytes::{Multiply, Rounded, Vnni};
 use super::{
     file::{BLOCK_WEIGHTS, MIDDLE, Packed},
+    low_rank::LowRank,
     matrix::{REGISTERS, Rows, panel_width},
 };
 
@@ -27,7 +28,7 @@ const fn bits_before(weight: usize) -> u32 {
 /// With four bits in the lowest places of this number's, it is more by what they are, exactly.
 const LARGE: f32 = 8_388_608.0;
 
-/// Trained weights and one bias an output.
+/// Trained weights, one bias an output, and what was learnt beside them.
 #[derive(Debug)]
 pub struct Linear {
     arch: Arch,
@@ -38,12 +39,19 @@ pub struct Linear {
     /// In the same order, and within a block word after word: one word an output.
     pub(super) words: Vec<u32>,
     pub(super) bias: Vec<f32>,
+    low_rank: Option<LowRank>,
 }
 
-/// Rows of numbers as this processor multiplies them, for any number of matrices.
+/// Rows of numbers, also as this processor multiplies them, for any number of matrices.
 #[derive(Debug)]
-pub enum Input<'a> {
-    Single(&'a [f32]),
+pub struct Input<'a> {
+    rows: &'a [f32],
+    as_multiplied: AsMultiplied,
+}
+
+#[derive(Debug)]
+enum AsMultiplied {
+    Single,
     #[cfg(target_arch = "x86_64")]
     Vnni(Vnni, Rounded),
     #[cfg(target_arch = "x86_64")]
@@ -55,29 +63,22 @@ pub enum Input<'a> {
 impl<'a> Input<'a> {
     /// `inputs` numbers a row.
     pub fn new(arch: Arch, rows: &'a [f32], inputs: usize) -> Self {
-        match arch {
+        let as_multiplied = match arch {
             #[cfg(target_arch = "x86_64")]
             Arch::V4(simd) => match Vnni::try_new() {
-                Some(simd) => Self::Vnni(simd, Rounded::vnni(simd, rows, inputs)),
-                None => Self::V4(simd, Rounded::v4(simd, rows, inputs)),
+                Some(simd) => AsMultiplied::Vnni(simd, Rounded::vnni(simd, rows, inputs)),
+                None => AsMultiplied::V4(simd, Rounded::v4(simd, rows, inputs)),
             },
             #[cfg(target_arch = "x86_64")]
-            Arch::V3(simd) => Self::V3(simd, Rounded::v3(simd, rows, inputs)),
-            _ => Self::Single(rows),
-        }
-    }
-
-    fn rows(&self, inputs: usize) -> usize {
-        match self {
-            Self::Single(rows) => rows.len() / inputs,
-            #[cfg(target_arch = "x86_64")]
-            Self::Vnni(_, rows) | Self::V4(_, rows) | Self::V3(_, rows) => rows.count(),
-        }
+            Arch::V3(simd) => AsMultiplied::V3(simd, Rounded::v3(simd, rows, inputs)),
+            _ => AsMultiplied::Single,
+        };
+        Self { rows, as_multiplied }
     }
 }
 
 impl Linear {
-    pub fn new(arch: Arch, packed: &Packed, bias: Vec<f32>, inputs: usize) -> Self {
+    pub fn new(arch: Arch, packed: &Packed, bias: Vec<f32>, inputs: usize, low_rank: Option<LowRank>) -> Self {
         let width = panel_width(arch);
         let (outputs, blocks) = (bias.len().next_multiple_of(width), inputs / BLOCK_WEIGHTS);
         let words_a_block = BLOCK_WEIGHTS / WORD_WEIGHTS;
@@ -94,20 +95,24 @@ impl Linear {
                 }
             }
         }
-        Self { arch, width, inputs, scales, words, bias }
+        Self { arch, width, inputs, scales, words, bias, low_rank }
     }
 
     /// Rows of as many numbers as there are inputs become rows of as many as there are outputs.
     pub fn apply(&self, input: &Input) -> Vec<f32> {
-        let mut out = self.bias.repeat(input.rows(self.inputs));
-        match input {
-            Input::Single(rows) => self.arch.dispatch(Apply { linear: self, rows, out: &mut out }),
+        let count = input.rows.len() / self.inputs;
+        let mut out = self.bias.repeat(count);
+        match input.as_multiplied {
+            AsMultiplied::Single => self.arch.dispatch(Apply { linear: self, rows: input.rows, out: &mut out }),
             #[cfg(target_arch = "x86_64")]
-            &Input::Vnni(simd, ref rows) => simd.vectorize(Multiply { simd, linear: self, rows, out: &mut out }),
+            AsMultiplied::Vnni(simd, ref rows) => simd.vectorize(Multiply { simd, linear: self, rows, out: &mut out }),
             #[cfg(target_arch = "x86_64")]
-            &Input::V4(simd, ref rows) => simd.vectorize(Multiply { simd, linear: self, rows, out: &mut out }),
+            AsMultiplied::V4(simd, ref rows) => simd.vectorize(Multiply { simd, linear: self, rows, out: &mut out }),
             #[cfg(target_arch = "x86_64")]
-            &Input::V3(simd, ref rows) => simd.vectorize(Multiply { simd, linear: self, rows, out: &mut out }),
+            AsMultiplied::V3(simd, ref rows) => simd.vectorize(Multiply { simd, linear: self, rows, out: &mut out }),
+        }
+        if let Some(low_rank) = &self.low_rank {
+            low_rank.add(input.rows, count, &mut out);
         }
         out
     }
@@ -198,9 +203,15 @@ mod tests {
     fn weights_are_what_the_file_says_whatever_the_sizes() {
         for (count, inputs, outputs) in SIZES {
             let (packed, rows, bias) = example(count, inputs, outputs);
-            let linear = Linear::new(Arch::new(), &packed, bias, inputs);
+            let linear = Linear::new(Arch::new(), &packed, bias, inputs, None);
             check(inputs, &packed, &rows, &linear.apply_to(&rows), outputs);
-            check(inputs, &packed, &rows, &linear.apply(&Input::Single(&rows)), outputs);
+            check(
+                inputs,
+                &packed,
+                &rows,
+                &linear.apply(&Input { rows: &rows, as_multiplied: AsMultiplied::Single }),
+                outputs,
+            );
         }
     }
 
@@ -213,7 +224,7 @@ mod tests {
         };
         for (count, inputs, outputs) in SIZES {
             let (packed, rows, bias) = example(count, inputs, outputs);
-            let linear = Linear::new(Arch::V3(simd), &packed, bias, inputs);
+            let linear = Linear::new(Arch::V3(simd), &packed, bias, inputs, None);
             check(inputs, &packed, &rows, &linear.apply_to(&rows), outputs);
         }
     }
@@ -227,17 +238,18 @@ mod tests {
         };
         for (count, inputs, outputs) in SIZES {
             let (packed, rows, bias) = example(count, inputs, outputs);
-            let linear = Linear::new(Arch::V4(simd), &packed, bias, inputs);
-            let without = linear.apply(&Input::V4(simd, Rounded::v4(simd, &rows, inputs)));
+            let linear = Linear::new(Arch::V4(simd), &packed, bias, inputs, None);
+            let apply = |as_multiplied| linear.apply(&Input { rows: &rows, as_multiplied });
+            let without = apply(AsMultiplied::V4(simd, Rounded::v4(simd, &rows, inputs)));
             check(inputs, &packed, &rows, &without, outputs);
-            assert_eq!(without, linear.apply(&Input::Vnni(newest, Rounded::vnni(newest, &rows, inputs))));
+            assert_eq!(without, apply(AsMultiplied::Vnni(newest, Rounded::vnni(newest, &rows, inputs))));
         }
     }
 
     #[test]
     fn the_largest_weights_and_numbers_fit_into_the_sums() {
         let packed = Packed::of_bytes([&[0, 60][..], &[0xff; BLOCK_WEIGHTS / 2]].concat());
-        let linear = Linear::new(Arch::new(), &packed, vec![0.0], BLOCK_WEIGHTS);
+        let linear = Linear::new(Arch::new(), &packed, vec![0.0], BLOCK_WEIGHTS, None);
         for number in [-127.0, 127.0, 1e30] {
             let out = linear.apply_to(&[number; BLOCK_WEIGHTS]);
             let wanted = 7.0 * 32.0 * number;

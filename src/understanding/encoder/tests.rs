@@ -1,5 +1,7 @@
 use std::sync::LazyLock;
 
+use sha2::{Digest as _, Sha256};
+
 use super::{
     file::{Fault, parse},
     *,
@@ -105,6 +107,26 @@ fn tuned_it_tells_requests_apart_better_than_by_itself() {
     let by_itself = Encoder::load_for(Arch::new(), &path(), &[]).unwrap();
     let (tuned, by_itself) = (apart(&ENCODER), apart(&by_itself));
     assert!(tuned > by_itself + 0.02, "{tuned} {by_itself}");
+}
+
+#[test]
+fn what_was_learnt_beside_a_matrix_changes_what_it_says_and_has_to_fit() {
+    let model: [u8; 32] = Sha256::digest(std::fs::read(path()).expect("the model")).into();
+    let learnt = |up: f32, outputs: usize| {
+        let mut bytes = [&b"E5T1"[..], &model].concat();
+        for (name, number, count) in [("l0.v.down", 0.1, 384), ("l0.v.up", up, outputs)] {
+            bytes.push(name.len() as u8);
+            bytes.extend(name.as_bytes());
+            bytes.extend((count as u32).to_le_bytes());
+            bytes.extend(std::iter::repeat_n(half::f16::from_f32(number).to_le_bytes(), count).flatten());
+        }
+        Encoder::load_for(Arch::new(), &path(), &bytes)
+    };
+    let text = REFERENCE[0].0;
+    let by_itself = Encoder::load_for(Arch::new(), &path(), &[]).unwrap().embed(text);
+    let [same, other] = [0.0, 20.0].map(|up| cosine(&by_itself, &learnt(up, 384).unwrap().embed(text)));
+    assert!(same > 0.99999 && other < 0.999, "{same} {other}");
+    assert!(matches!(learnt(0.5, 383), Err(EncoderError::Format { what: Fault::Tensor(name), .. }) if name == "l0.v"));
 }
 
 #[test]

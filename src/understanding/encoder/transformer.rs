@@ -129,7 +129,8 @@ impl Layer {
         let linear = |name: &str, outputs: usize, inputs: usize| {
             let packed = weights.packed(&format!("l{number}.{name}.w"), outputs, inputs)?;
             let bias = weights.numbers(&format!("l{number}.{name}.b"), outputs)?;
-            Ok::<_, Fault>(Linear::new(arch, &packed, bias, inputs))
+            let low_rank = weights.low_rank(&format!("l{number}.{name}"), arch, inputs, outputs)?;
+            Ok::<_, Fault>(Linear::new(arch, &packed, bias, inputs, low_rank))
         };
         Ok(Self {
             query: linear("q", width, width)?,

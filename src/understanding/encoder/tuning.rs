@@ -1,10 +1,10 @@
 //! Owns what the program adds to the model's file: the encoder was trained to find documents, and is tuned to tell apart
-//! what customers want. Only the model's few plain numbers change, its biases and the scales behind its layers; the
-//! weights of four bits stay what they are, and so does the work a note takes.
+//! what customers want. Its biases and the scales behind its layers are other numbers than in the file, and its weights of
+//! four bits, which stay what they are, have a small map beside them (`low_rank.rs`).
 //!
-//! The method is BitFit (Ben Zaken, Ravfogel and Goldberg, 2022) with a supervised contrastive loss (Khosla et al., 2020)
-//! on public sets of labelled requests, none of which the benchmark measures; `models/tune-encoder` is the command, and
-//! names the sets and their licences.
+//! The methods are BitFit (Ben Zaken, Ravfogel and Goldberg, 2022) and LoRA (Hu et al., 2021) with a supervised contrastive
+//! loss (Khosla et al., 2020) on public sets of labelled requests, none of which the benchmark measures;
+//! `models/tune-encoder` is the command, and names the sets and their licences.
 //!
 //! `tuning.bin` says which file it belongs to. Another model is left as it is.
 
@@ -16,13 +16,15 @@ use sha2::{Digest as _, Sha256};
 /// What comes with the program.
 pub const TUNING: &[u8] = include_bytes!("tuning.bin");
 /// Then the SHA-256 of the model's file; then tensors: length of the name (one byte), name, how many numbers (four
-/// bytes), and by how much each of them is larger than in the file (16 bits). All little-endian.
+/// bytes), and the numbers (16 bits each): by how much those of the file's tensor of that name are larger, or, where a
+/// matrix's name is followed by `.down` or `.up`, the two halves of the map beside it, output by output. All
+/// little-endian.
 const MAGIC: &[u8; 4] = b"E5T1";
 
-/// By how much numbers are larger than in the model's file, by the tensor's name.
+/// Numbers by name.
 #[derive(Debug, Default)]
 pub struct Tuning {
-    differences: HashMap<String, Vec<f32>>,
+    learnt: HashMap<String, Vec<f32>>,
     /// Of these bytes and the model's file.
     hash: Option<[u8; 32]>,
 }
@@ -30,10 +32,9 @@ pub struct Tuning {
 impl Tuning {
     /// What `bytes` say of the model whose file has the hash `model`: nothing if they speak of another, or are damaged.
     pub fn of(bytes: &[u8], model: [u8; 32]) -> Self {
-        let differences = bytes.strip_prefix(MAGIC).and_then(|rest| rest.strip_prefix(&model)).and_then(parse);
-        let hash =
-            differences.is_some().then(|| Sha256::new().chain_update(model).chain_update(bytes).finalize().into());
-        Self { differences: differences.unwrap_or_default(), hash }
+        let learnt = bytes.strip_prefix(MAGIC).and_then(|rest| rest.strip_prefix(&model)).and_then(parse);
+        let hash = learnt.is_some().then(|| Sha256::new().chain_update(model).chain_update(bytes).finalize().into());
+        Self { learnt: learnt.unwrap_or_default(), hash }
     }
 
     /// Of the tuned model; None where nothing is tuned.
@@ -41,17 +42,22 @@ impl Tuning {
         self.hash
     }
 
+    /// What was learnt under this name.
+    pub fn numbers(&self, name: &str) -> Option<&[f32]> {
+        self.learnt.get(name).map(Vec::as_slice)
+    }
+
     /// Tunes the numbers of one tensor. False if it has another size than was tuned.
     #[must_use]
     pub fn apply(&self, name: &str, numbers: &mut [f32]) -> bool {
-        let Some(differences) = self.differences.get(name) else { return true };
+        let Some(differences) = self.numbers(name) else { return true };
         numbers.iter_mut().zip(differences).for_each(|(number, difference)| *number += difference);
         numbers.len() == differences.len()
     }
 }
 
 fn parse(mut bytes: &[u8]) -> Option<HashMap<String, Vec<f32>>> {
-    let mut differences = HashMap::new();
+    let mut learnt = HashMap::new();
     while !bytes.is_empty() {
         let (&length, rest) = bytes.split_first()?;
         let (name, rest) = rest.split_at_checked(length.into())?;
@@ -59,10 +65,10 @@ fn parse(mut bytes: &[u8]) -> Option<HashMap<String, Vec<f32>>> {
         let size = usize::try_from(u32::from_le_bytes(*count)).ok()?.checked_mul(2)?;
         let (numbers, rest) = rest.split_at_checked(size)?;
         let numbers = numbers.as_chunks::<2>().0.iter().map(|bytes| f16::from_le_bytes(*bytes).to_f32()).collect();
-        differences.insert(std::str::from_utf8(name).ok()?.to_owned(), numbers);
+        learnt.insert(std::str::from_utf8(name).ok()?.to_owned(), numbers);
         bytes = rest;
     }
-    Some(differences)
+    Some(learnt)
 }
 
 #[cfg(test)]
