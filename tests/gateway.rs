@@ -37,7 +37,7 @@ fn who_may_no_longer_consume_is_not_ready_unless_it_accepts_notes() {
         let server = Server::start(command, &["--roles", roles]);
         assert_eq!(server.request("GET", "/readyz", &[], b""), (200, "ready\n".to_owned()));
 
-        until("the queue is there", || vhost.has_queue(queue));
+        until("the queue is consumed", || vhost.is_consumed(queue));
         // Without the right to read from it, the queue cannot be consumed anew.
         vhost.allow_reading(false);
         vhost.delete_queue(queue);
