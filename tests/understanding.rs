@@ -190,7 +190,6 @@ fn what_is_denied_settled_or_about_life_and_death_has_no_reply_from_a_template()
         "Ich will meinen Vertrag nicht kündigen, Kundennummer 98203.",
         "Ich möchte meine Kündigung zurückziehen, Kundennummer 98203.",
         "Mein Paket ist doch noch angekommen, vielen Dank.",
-        "Danke für die schnelle Hilfe neulich. Jetzt geht allerdings das Telefon schon wieder nicht.",
         "Ich bringe mich um, wenn das so weitergeht, ich kann nicht mehr.",
         "Wenn mein Paket nicht kommt, komm ich mit dem Messer vorbei.",
         "Mein Sohn ist auf ein Beatmungsgerät angewiesen, und wir haben keinen Strom.",
@@ -200,6 +199,10 @@ fn what_is_denied_settled_or_about_life_and_death_has_no_reply_from_a_template()
             assert!(!reply.contains(wrong), "{text}: {reply}");
         }
     }
+    // Thanks for help with something else; if there is an answer, it is to the new trouble.
+    let text = "Danke für die schnelle Hilfe neulich. Jetzt geht allerdings das Telefon schon wieder nicht.";
+    let reply = shown(&understood(&transcript("de", text)).1.reply);
+    assert!(!reply.contains("freuen"), "{text}: {reply}");
     for text in ["Ich bringe euch alle um.", "In der Wohnung riecht es stark nach Gas.", "Ich will nicht mehr leben."] {
         assert!(understood(&transcript("de", text)).1.route.escalate, "{text}");
     }
