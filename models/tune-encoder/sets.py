@@ -1,4 +1,4 @@
-"""What the encoder is tuned on: public sets of labelled requests, and the program's own texts.
+"""What the encoder is tuned on: public sets of labelled requests, and everyday talk that is like none.
 
 A set is a list of (text, label). Which sets there are, where they come from, and under which licences, says README.md."""
 
