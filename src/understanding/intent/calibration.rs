@@ -19,6 +19,15 @@ const CONFIDENCE_MOST: f32 = 0.95;
 /// Held-out examples are clearer than what customers really say: never be less careful than this.
 const CONFIDENCE_LEAST: f32 = 0.5;
 
+/// How much similarity counts before the examples say otherwise, times the root of the number of intents: among many, one is
+/// always a little like the note, so that a large share of the probability says less of whether it is any of them. A few
+/// wrong answers among a few hundred examples do not tell, and examples with wishes that the playbook does not have, there
+/// are none.
+const SIMILARITY_WEIGHT: f64 = 0.5;
+/// How firmly the weights of offset, probability and similarity are held to what they are before; 1 is as firmly as a few
+/// examples would.
+const FIRMNESS: [f64; 3] = [1.0, 1.0, 2.0];
+
 /// Confidence = logistic(offset + probability_weight · logit(p) + similarity_weight · similarity).
 #[derive(Debug, Clone)]
 pub struct Calibration {
@@ -34,7 +43,8 @@ pub struct Calibration {
 }
 
 impl Calibration {
-    pub(super) fn find(validation: CrossValidation, wanted: Thresholds) -> Self {
+    /// `intents`: how many there are.
+    pub(super) fn find(validation: CrossValidation, intents: usize, wanted: Thresholds) -> Self {
         let CrossValidation { mut seen, unknown, .. } = validation;
         let mut calibration = Self {
             offset: 0.0,
@@ -44,7 +54,7 @@ impl Calibration {
             similarity_min: 0.0,
             seen: Vec::new(),
         };
-        calibration.fit(&seen);
+        calibration.fit(&seen, intents);
         for one in &mut seen {
             one.confidence = calibration.of(one.probability, one.similarity);
         }
@@ -77,14 +87,19 @@ impl Calibration {
         sigmoid(score)
     }
 
-    /// Fits "the most likely intent is right", with a weak pull towards leaving the probability as it is.
-    fn fit(&mut self, seen: &[CrossValidated]) {
-        let one = |one: &CrossValidated| (logit(one.probability), one.similarity, one.is_right());
-        let [offset, probability_weight, similarity_weight] = logistic(&seen.iter().map(one).collect::<Vec<_>>());
-        self.offset = offset;
+    /// Fits "the most likely intent is right".
+    fn fit(&mut self, seen: &[CrossValidated], intents: usize) {
+        // Measured from their mean, so that to count similarity more does not by itself make anything surer.
+        let usual = seen.iter().map(|one| one.similarity).sum::<f32>() / seen.len().max(1) as f32;
+        let one = |one: &CrossValidated| (logit(one.probability), one.similarity - usual, one.is_right());
+        let before = [0.0, 1.0, SIMILARITY_WEIGHT * (intents as f64).sqrt()];
+        let [offset, probability_weight, similarity_weight] =
+            logistic(&seen.iter().map(one).collect::<Vec<_>>(), before);
+        let similarity_weight = similarity_weight.max(0.0);
+        self.offset = offset - similarity_weight * usual;
         // More probable or more similar never means less sure.
         self.probability_weight = probability_weight.clamp(0.05, SHARPER_MAX);
-        self.similarity_weight = similarity_weight.max(0.0);
+        self.similarity_weight = similarity_weight;
     }
 
     /// What nearly all right answers reach.
@@ -108,8 +123,8 @@ impl Calibration {
         let unknown = unknown.iter().filter(|one| one.similarity >= self.similarity_min);
         let mut all: Vec<(f32, bool)> = seen.map(|one| (one.confidence, one.is_right())).collect();
         all.extend(unknown.map(|one| (self.of(one.probability, one.similarity), false)));
-        let [offset, weight, _] =
-            logistic(&all.iter().map(|&(confidence, right)| (logit(confidence), 0.0, right)).collect::<Vec<_>>());
+        let points: Vec<_> = all.iter().map(|&(confidence, right)| (logit(confidence), 0.0, right)).collect();
+        let [offset, weight, _] = logistic(&points, [0.0, 1.0, 0.0]);
         let expected = |confidence: f32| sigmoid(offset + weight.max(0.05) * logit(confidence));
         let all = all.into_iter().map(|(confidence, _)| (confidence, expected(confidence))).collect();
         least_confidence(all, precision)
@@ -129,21 +144,20 @@ fn least_confidence(mut answers: Vec<(f32, f32)>, precision: f32) -> f32 {
     least.unwrap_or(CONFIDENCE_DEFAULT)
 }
 
-/// Newton's method on the logistic loss of `offset + a · first + b · second`, with a weak pull towards 0, 1 and 0.
-fn logistic(seen: &[(f32, f32, bool)]) -> [f32; 3] {
-    const PULL: f64 = 1.0;
-    let prior = [0.0, 1.0, 0.0];
-    let mut weights = prior;
-    for _ in 0..25 {
-        let mut gradient: [f64; 3] = std::array::from_fn(|i| PULL * (weights[i] - prior[i]));
+/// Newton's method on the logistic loss of `offset + a · first + b · second`, whose weights are `before` as long as
+/// nothing was seen.
+fn logistic(seen: &[(f32, f32, bool)], before: [f64; 3]) -> [f32; 3] {
+    let mut weights = before;
+    let mut loss = logistic_loss(seen, weights, before);
+    for _ in 0..50 {
+        let mut gradient: [f64; 3] = std::array::from_fn(|i| FIRMNESS[i] * (weights[i] - before[i]));
         let mut hessian = [[0.0; 3]; 3];
         for (i, row) in hessian.iter_mut().enumerate() {
-            row[i] = PULL;
+            row[i] = FIRMNESS[i];
         }
         for &(first, second, right) in seen {
             let x = [1.0, f64::from(first), f64::from(second)];
-            let score: f64 = x.iter().zip(&weights).map(|(x, w)| x * w).sum();
-            let p = 1.0 / (1.0 + (-score).exp());
+            let p = 1.0 / (1.0 + (-inner(x, weights)).exp());
             let truth = if right { 1.0 } else { 0.0 };
             for i in 0..3 {
                 gradient[i] += (p - truth) * x[i];
@@ -153,12 +167,32 @@ fn logistic(seen: &[(f32, f32, bool)]) -> [f32; 3] {
             }
         }
         let step = solve(hessian, gradient);
-        weights.iter_mut().zip(step).for_each(|(weight, step)| *weight -= step);
+        // Far from the goal a whole step can lead farther away.
+        let shorter = |halved: i32| step.map(|step| step * 0.5_f64.powi(halved));
+        let next = (0..20).map(|halved| std::array::from_fn(|i| weights[i] - shorter(halved)[i]));
+        let next = next.map(|next| (next, logistic_loss(seen, next, before))).find(|&(_, next)| next < loss);
+        let Some((next, next_loss)) = next else { break };
+        (weights, loss) = (next, next_loss);
         if step.iter().map(|step| step * step).sum::<f64>() < 1e-12 {
             break;
         }
     }
     weights.map(|weight| weight as f32)
+}
+
+fn logistic_loss(seen: &[(f32, f32, bool)], weights: [f64; 3], before: [f64; 3]) -> f64 {
+    let pull: f64 = (0..3).map(|i| FIRMNESS[i] * (weights[i] - before[i]).powi(2) / 2.0).sum();
+    let loss = |&(first, second, right): &(f32, f32, bool)| {
+        let score = inner([1.0, f64::from(first), f64::from(second)], weights);
+        let wrong_way = if right { -score } else { score };
+        // The logarithm of 1 + e^x, without overflow.
+        wrong_way.max(0.0) + (-wrong_way.abs()).exp().ln_1p()
+    };
+    pull + seen.iter().map(loss).sum::<f64>()
+}
+
+fn inner(x: [f64; 3], weights: [f64; 3]) -> f64 {
+    x.iter().zip(weights).map(|(x, weight)| x * weight).sum()
 }
 
 fn sigmoid(score: f32) -> f32 {
@@ -209,7 +243,37 @@ mod tests {
     #[test]
     fn a_logistic_fit_follows_what_was_seen() {
         let seen: Vec<(f32, f32, bool)> = (0..200).map(|i| (0.0, (i % 2) as f32, i % 2 == 1)).collect();
-        let [offset, _, second] = logistic(&seen);
+        let [offset, _, second] = logistic(&seen, [0.0, 1.0, 0.0]);
         assert!(offset < -1.5 && offset + second > 1.5, "{offset} {second}");
+    }
+
+    #[test]
+    fn among_many_intents_it_counts_more_how_much_a_note_resembles_the_examples() {
+        let seen = |right: bool| CrossValidated {
+            text: String::new(),
+            truth: right.then_some(0),
+            predicted: 0,
+            confidence: 0.0,
+            similarity: 0.6,
+            probability: 0.7,
+        };
+        let seen: Vec<CrossValidated> = (0..100).map(|i| seen(i % 4 > 0)).collect();
+        let weight = |intents| {
+            let validation = CrossValidation { seen: seen.clone(), ..CrossValidation::default() };
+            let calibration = Calibration::find(validation, intents, Thresholds::default());
+            let right = calibration.of(0.7, 0.6);
+            assert!((right - 0.75).abs() < 0.02, "of {intents}: {right}");
+            calibration.similarity_weight
+        };
+        assert!(weight(150) > weight(15) + 1.0);
+    }
+
+    #[test]
+    fn a_logistic_fit_starts_far_from_its_goal_and_arrives() {
+        // From here whole steps of Newton's lead away for ever.
+        let seen: Vec<(f32, f32, bool)> = (0..600).map(|i| (4.0 + (i % 7) as f32, 0.6, i % 5 == 0)).collect();
+        let [offset, first, second] = logistic(&seen, [0.0, 1.0, 6.0]);
+        let p = sigmoid(offset + 7.0 * first + 0.6 * second);
+        assert!((p - 0.2).abs() < 0.05, "{offset} {first} {second}: {p}");
     }
 }

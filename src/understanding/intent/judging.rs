@@ -112,28 +112,27 @@ impl Samples {
             let seen: Vec<(&Sparse, f32)> = readings.iter().map(|r| (&of(r).vector, of(r).share)).collect();
             model.probabilities(&seen)
         };
-        let similarities = |of: &dyn Fn(&Reading) -> &Seen| -> Vec<Vec<f32>> {
-            let views = self.views_of_likeness().iter().zip(readings);
-            views.map(|(view, reading)| self.similarities(view, &of(reading).vector, &known)).collect()
+        let likeness = self.view_of_likeness();
+        let similarities = |of: &dyn Fn(&Reading) -> &Seen| {
+            let (view, reading) = (&self.views[likeness], &readings[likeness]);
+            self.similarities(view, &of(reading).vector, &known)
         };
         let mut nearest = similarities(&|reading| &reading.whole);
         let judged = |(number, at): (usize, Range<usize>)| {
             let near = similarities(&|reading| &reading.parts[number]);
-            for (all, one) in nearest.iter_mut().zip(&near) {
-                all.iter_mut().zip(one).for_each(|(all, &one)| *all = all.max(one));
-            }
+            nearest.iter_mut().zip(&near).for_each(|(all, &one)| *all = all.max(one));
             Sentence {
                 words: text::words(&note[at.clone()]).len(),
                 at,
                 probabilities: probabilities(&|reading| &reading.parts[number]),
-                similarities: mean(&near),
+                similarities: near,
             }
         };
         let sentences: Vec<Sentence> = sentences.into_iter().enumerate().map(judged).collect();
         let by_sentence: Vec<&[f32]> = sentences.iter().map(|sentence| &sentence.probabilities[..]).collect();
         Judgement {
             probabilities: combine(&probabilities(&|reading| &reading.whole), &by_sentence),
-            similarities: mean(&nearest),
+            similarities: nearest,
             sentences,
         }
     }
@@ -148,15 +147,6 @@ impl Samples {
         }
         best
     }
-}
-
-fn mean(views: &[Vec<f32>]) -> Vec<f32> {
-    let Some((first, others)) = views.split_first() else { return Vec::new() };
-    let mut sum = first.clone();
-    for other in others {
-        sum.iter_mut().zip(other).for_each(|(sum, value)| *sum += value);
-    }
-    sum.into_iter().map(|sum| sum / views.len() as f32).collect()
 }
 
 /// The mean of the whole note's probabilities and its sentences' best: an intent is as likely as in the sentence that

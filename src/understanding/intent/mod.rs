@@ -50,7 +50,7 @@ pub struct Candidate {
     pub intent: usize,
     /// Calibrated, 0 to 1.
     pub confidence: f32,
-    /// The largest cosine to one of the intent's examples, 0 to 1.
+    /// The largest cosine to one of the intent's examples, by what they mean where there is an encoder; 0 to 1.
     pub similarity: f32,
     /// The sentence that shows it, in bytes of the text.
     pub evidence: Range<usize>,
@@ -70,7 +70,7 @@ impl IntentClassifier {
         let names = playbook.intents.iter().map(|intent| intent.name.clone()).collect();
         let mut samples = Samples::gather(playbook, encoder);
         let (products, validation) = with_experience_that_helps(&mut samples);
-        let calibration = Calibration::find(validation, playbook.thresholds);
+        let calibration = Calibration::find(validation, playbook.intents.len(), playbook.thresholds);
         let everything: Vec<usize> = (0..samples.texts.len()).collect();
         let model = samples.fit(&products, &everything);
         Self { names, samples, model, calibration }

@@ -21,7 +21,7 @@ use crate::understanding::{
 };
 
 /// How much the examples are trusted over the penalty, see [`Linear::train`]: by words alone, and with meaning.
-const PENALTY_C: [f64; 2] = [40.0, 15.0];
+const PENALTY_C: [f64; 2] = [40.0, 10.0];
 /// How much words count beside meaning, where a note is no stranger to the encoder than the examples.
 const WORDS_SHARE: f32 = 0.45;
 /// So much stranger is nothing unusual; from there on, the share of words grows in proportion, up to a limit.
@@ -166,9 +166,10 @@ impl Samples {
         shares.map(|share| share * louder).collect()
     }
 
-    /// The views by which it is told how much a text resembles others; experience only knows what it is like.
-    pub(super) fn views_of_likeness(&self) -> &[View] {
-        &self.views[..=usize::from(self.meaning.is_some())]
+    /// The number of the view by which it is told how much a text resembles others: by meaning, and by words only where
+    /// there is no encoder. Customers say the same in other words, and something else in much the same.
+    pub(super) fn view_of_likeness(&self) -> usize {
+        usize::from(self.meaning.is_some())
     }
 
     /// Pairs of samples that people say, with nearly the same words, for different intents.
