@@ -9,11 +9,10 @@ use std::{
 };
 
 use half::f16;
-use pulp::Arch;
 use sha2::{Digest as _, Sha256};
 
 use super::{
-    low_rank::LowRank,
+    linear::INPUTS_MAX,
     pieces::Pieces,
     tokenizer::{Special, Tokenizer},
     tuning::Tuning,
@@ -24,10 +23,10 @@ const VERSION: u32 = 1;
 /// No file is larger.
 const FILE_BYTES_MAX: u64 = 1 << 30;
 /// Four-bit weights come in blocks of so many, each with a scale of its own before it.
-pub const BLOCK_WEIGHTS: usize = 32;
+const BLOCK_WEIGHTS: usize = 32;
 const BLOCK_BYTES: usize = 2 + BLOCK_WEIGHTS / 2;
 /// What four bits stand for is so much less than they are, times the scale.
-pub const MIDDLE: f32 = 8.0;
+const MIDDLE: f32 = 8.0;
 /// Kinds of tensor in the directory.
 const KIND_F32: u8 = 0;
 const KIND_Q4: u8 = 1;
@@ -110,10 +109,10 @@ pub fn parse(bytes: Vec<u8>) -> Result<(Tokenizer, Weights), Fault> {
 }
 
 fn read_shape(cursor: &mut Cursor) -> Result<Shape, Fault> {
-    let width = cursor.count("width", 1 << 14)?;
+    let width = cursor.count("width", INPUTS_MAX)?;
     let layers = cursor.count("number of layers", 256)?;
     let heads = cursor.count("number of heads", 256)?;
-    let inner = cursor.count("inner width", 1 << 16)?;
+    let inner = cursor.count("inner width", INPUTS_MAX)?;
     let vocabulary = cursor.count("vocabulary", 1 << 22)?;
     let positions = cursor.count("number of positions", 1 << 16)?;
     let _token_types = cursor.u32()?;
@@ -173,7 +172,7 @@ fn read_directory(cursor: &mut Cursor) -> Result<HashMap<String, (u8, Range<usiz
 }
 
 impl Weights {
-    /// From now on, plain numbers are what `tuning` makes of those in the file, and matrices have beside them what it
+    /// From now on, plain numbers are what `tuning` makes of those in the file, and matrices have added to them what it
     /// says, if it is this file that it speaks of.
     /// Returns the hash of file and tuning together: what another model says is something else.
     pub fn tune(&mut self, tuning: &[u8]) -> [u8; 32] {
@@ -191,11 +190,15 @@ impl Weights {
         if fits && numbers.iter().all(|number| number.is_finite()) { Ok(numbers) } else { Err(wrong(name)) }
     }
 
-    /// What was learnt beside a matrix of the file, if anything was.
-    pub fn low_rank(&self, name: &str, arch: Arch, inputs: usize, outputs: usize) -> Result<Option<LowRank>, Fault> {
-        let maps = self.tuning.numbers(&format!("{name}.down")).zip(self.tuning.numbers(&format!("{name}.up")));
-        let low_rank = |(down, up)| LowRank::new(arch, down, up, inputs, outputs).ok_or_else(|| wrong(name));
-        maps.map(low_rank).transpose()
+    /// The weights of a linear map, one row an output, with what was learnt beside them.
+    pub fn matrix(&self, name: &str, outputs: usize, inputs: usize) -> Result<Vec<f32>, Fault> {
+        let packed = self.packed(&format!("{name}.w"), outputs, inputs)?;
+        let mut weights = vec![0.0; outputs * inputs];
+        for (row, weights) in weights.chunks_exact_mut(inputs).enumerate() {
+            packed.unpack_row(row, weights);
+        }
+        let fits = self.tuning.add_map(name, &mut weights, inputs);
+        if fits && weights.iter().all(|weight| weight.is_finite()) { Ok(weights) } else { Err(wrong(name)) }
     }
 
     /// A matrix of four-bit weights with so many outputs (rows) and inputs.
@@ -216,11 +219,6 @@ fn wrong(name: &str) -> Fault {
 }
 
 impl Packed {
-    #[cfg(test)]
-    pub fn of_bytes(bytes: Vec<u8>) -> Self {
-        Self(bytes)
-    }
-
     /// The weights of one row, which has `into.len()` of them.
     pub fn unpack_row(&self, row: usize, into: &mut [f32]) {
         for ((scale, bits), weights) in self.blocks(row, into.len()).zip(into.as_chunks_mut::<BLOCK_WEIGHTS>().0) {
@@ -231,7 +229,7 @@ impl Packed {
     }
 
     /// The blocks of a row of so many weights: their scale, and the four bits of each.
-    pub fn blocks(&self, row: usize, weights: usize) -> impl Iterator<Item = (f32, [u8; BLOCK_WEIGHTS])> {
+    fn blocks(&self, row: usize, weights: usize) -> impl Iterator<Item = (f32, [u8; BLOCK_WEIGHTS])> {
         let row_bytes = weights / BLOCK_WEIGHTS * BLOCK_BYTES;
         let blocks = self.0[row * row_bytes..][..row_bytes].as_chunks::<BLOCK_BYTES>().0;
         blocks.iter().map(|block| {

@@ -49,7 +49,7 @@ impl Panels {
 }
 
 /// How many outputs a panel has on this processor.
-pub fn panel_width(arch: Arch) -> usize {
+fn panel_width(arch: Arch) -> usize {
     arch.dispatch(Width)
 }
 

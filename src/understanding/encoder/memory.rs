@@ -20,7 +20,7 @@ use sha2::{Digest as _, Sha256};
 use super::Embedding;
 
 /// Changes whenever the same model gives other numbers for the same text.
-const MAGIC: &[u8; 8] = b"SPEMB\x02\0\0";
+const MAGIC: &[u8; 8] = b"SPEMB\x03\0\0";
 const KEY_BYTES: usize = 16;
 /// More examples of an operator are not kept: 20,000 of them are 16 MB.
 const ENTRIES_MAX: usize = 20_000;
@@ -212,7 +212,7 @@ mod tests {
     fn a_damaged_file_is_passed_over() {
         let folder = tempfile::tempdir().unwrap();
         let file = folder.path().join("memory");
-        for text in ["", "SPEMB", "SPEMB\x02\0\0half"] {
+        for text in ["", "SPEMB", "SPEMB\x03\0\0half"] {
             std::fs::write(&file, text).unwrap();
             assert_eq!(kept_in(&file).recall(&["a"], embed), [[1.0, 0.0]]);
         }

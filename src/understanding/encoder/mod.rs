@@ -4,8 +4,8 @@
 //! * `file.rs` reads the model's file, within limits; `tuning.rs`, what the program adds to it.
 //! * `tokenizer.rs` cuts a text into the pieces that the model knows, which `pieces.rs` finds.
 //! * `stretches.rs` cuts what is too long for the model to be read at once.
-//! * `matrix.rs` multiplies, with the widest instructions that the processor has; `packed.rs`, by weights of four bits;
-//!   `bytes.rs` does that on x86-64; `low_rank.rs`, what was learnt beside them.
+//! * `matrix.rs` multiplies, with the widest instructions that the processor has; `linear.rs`, by trained weights, which
+//!   `products.rs` does on x86-64, in `tiles.rs` where the processor has them.
 //! * `curves.rs` is what lies between the multiplications.
 //! * `memory.rs` keeps what it said of examples.
 //! * `transformer.rs` is the model itself, multilingual-e5-small.
@@ -13,16 +13,17 @@
 //! Pure computation after loading: the same text has the same vector every time on one machine. Knows nothing of
 //! intents.
 
-#[cfg(target_arch = "x86_64")]
-mod bytes;
 mod curves;
 mod file;
-mod low_rank;
+mod linear;
 pub(super) mod matrix;
 mod memory;
-mod packed;
 mod pieces;
+#[cfg(target_arch = "x86_64")]
+mod products;
 mod stretches;
+#[cfg(target_arch = "x86_64")]
+mod tiles;
 mod tokenizer;
 mod transformer;
 mod tuning;

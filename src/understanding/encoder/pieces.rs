@@ -13,8 +13,9 @@ pub struct Pieces {
     scores: Vec<f32>,
     /// The numbers of the pieces in the order of their bytes; of several that read the same, the first.
     sorted: Vec<u32>,
-    /// Where in that order those lie that begin with a character.
+    /// Where in that order those lie that begin with a character, and with two.
     by_first: HashMap<char, Range<u32>>,
+    by_two: HashMap<[char; 2], Range<u32>>,
     bytes_max: usize,
 }
 
@@ -24,6 +25,8 @@ pub struct Beginning {
     /// In the order of their bytes.
     range: Range<usize>,
     bytes: usize,
+    /// The only character so far.
+    only: Option<char>,
 }
 
 impl Pieces {
@@ -42,14 +45,19 @@ impl Pieces {
         sorted.dedup_by_key(|id| places[*id as usize]);
         sorted.shrink_to_fit();
 
-        let mut by_first: HashMap<char, Range<u32>> = HashMap::new();
+        let (mut by_first, mut by_two) = (HashMap::new(), HashMap::new());
         for (at, &id) in (0_u32..).zip(&sorted) {
-            if let Some(first) = std::str::from_utf8(places[id as usize]).ok().and_then(|piece| piece.chars().next()) {
+            let mut characters = std::str::from_utf8(places[id as usize]).unwrap_or_default().chars();
+            let (first, second) = (characters.next(), characters.next());
+            if let Some(first) = first {
                 by_first.entry(first).or_insert(at..at).end = at + 1;
+            }
+            if let Some((first, second)) = first.zip(second) {
+                by_two.entry([first, second]).or_insert(at..at).end = at + 1;
             }
         }
         let bytes_max = sorted.iter().map(|&id| places[id as usize].len()).max().unwrap_or(0).max(1);
-        Some(Self { text, offsets, scores, sorted, by_first, bytes_max })
+        Some(Self { text, offsets, scores, sorted, by_first, by_two, bytes_max })
     }
 
     /// No piece is longer.
@@ -68,13 +76,20 @@ impl Pieces {
     #[must_use]
     pub fn beginning(&self, first: char) -> Option<Beginning> {
         let range = self.by_first.get(&first)?;
-        Some(Beginning { range: range.start as usize..range.end as usize, bytes: first.len_utf8() })
+        let range = range.start as usize..range.end as usize;
+        Some(Beginning { range, bytes: first.len_utf8(), only: Some(first) })
     }
 
     /// Those of them that have this character next; None if none has.
     #[must_use]
     pub fn narrowed(&self, beginning: &Beginning, next: char) -> Option<Beginning> {
-        let Beginning { mut range, mut bytes } = beginning.clone();
+        let Beginning { mut range, mut bytes, only } = beginning.clone();
+        // Most of the work would be here, where so many pieces are left.
+        if let Some(first) = only {
+            let range = self.by_two.get(&[first, next])?;
+            let range = range.start as usize..range.end as usize;
+            return Some(Beginning { range, bytes: bytes + next.len_utf8(), only: None });
+        }
         for byte in next.encode_utf8(&mut [0; 4]).bytes() {
             let known = &self.sorted[range.clone()];
             // What ends before that byte sorts before what goes on.
@@ -87,7 +102,7 @@ impl Pieces {
             range = range.start + start..range.start + start + count;
             bytes += 1;
         }
-        Some(Beginning { range, bytes })
+        Some(Beginning { range, bytes, only })
     }
 
     /// The piece that ends here, and its score.

@@ -6,8 +6,8 @@ use pulp::Arch;
 use super::{
     curves,
     file::{Fault, Packed, Shape, Weights},
+    linear::{Input, Linear},
     matrix::Panels,
-    packed::{Input, Linear},
     tokenizer::Token,
 };
 
@@ -100,8 +100,11 @@ impl Transformer {
         let width = self.shape.width;
         let (count, part) = (query.len() / width, width / self.shape.heads);
         let sharpness = 1.0 / (part as f32).sqrt();
-        let mut keys = Panels::zero(self.arch, part, count);
-        let mut values = Panels::zero(self.arch, count, part);
+        let filled = count.next_multiple_of(curves::LANES);
+        let mut keys = Panels::zero(self.arch, part, filled);
+        let mut values = Panels::zero(self.arch, filled, part);
+        let mut fit = vec![0.0; count * filled];
+        let mut taken = vec![0.0; count * part];
         let mut asked = Vec::with_capacity(count * part);
         for head in 0..self.shape.heads {
             asked.clear();
@@ -111,10 +114,12 @@ impl Transformer {
                 keys.set_output(token, key[at.clone()].iter().map(|x| x * sharpness));
                 values.set_input(token, &value[at]);
             }
-            let mut fit = vec![0.0; count * count];
+            fit.fill(0.0);
             keys.multiply(&asked, &mut fit);
-            curves::softmax(self.arch, &mut fit, count);
-            let mut taken = vec![0.0; count * part];
+            // What fills a row up takes no share.
+            fit.chunks_exact_mut(filled).for_each(|row| row[count..].fill(f32::NEG_INFINITY));
+            curves::softmax(self.arch, &mut fit, filled);
+            taken.fill(0.0);
             values.multiply(&fit, &mut taken);
             for (row, taken) in attended.chunks_exact_mut(width).zip(taken.chunks_exact(part)) {
                 row[head * part..][..part].copy_from_slice(taken);
@@ -127,10 +132,9 @@ impl Layer {
     fn new(weights: &Weights, arch: Arch, number: usize) -> Result<Self, Fault> {
         let Shape { width, inner, .. } = weights.shape;
         let linear = |name: &str, outputs: usize, inputs: usize| {
-            let packed = weights.packed(&format!("l{number}.{name}.w"), outputs, inputs)?;
-            let bias = weights.numbers(&format!("l{number}.{name}.b"), outputs)?;
-            let low_rank = weights.low_rank(&format!("l{number}.{name}"), arch, inputs, outputs)?;
-            Ok::<_, Fault>(Linear::new(arch, &packed, bias, inputs, low_rank))
+            let name = format!("l{number}.{name}");
+            let bias = weights.numbers(&format!("{name}.b"), outputs)?;
+            Ok::<_, Fault>(Linear::new(arch, &weights.matrix(&name, outputs, inputs)?, bias))
         };
         Ok(Self {
             query: linear("q", width, width)?,

@@ -1,6 +1,6 @@
 //! Owns what the program adds to the model's file: the encoder was trained to find documents, and is tuned to tell apart
-//! what customers want. Its biases and the scales behind its layers are other numbers than in the file, and its weights of
-//! four bits, which stay what they are, have a small map beside them (`low_rank.rs`).
+//! what customers want. Its biases and the scales behind its layers are other numbers than in the file, and a map that
+//! goes through a few numbers only is added to each of its matrices.
 //!
 //! The methods are BitFit (Ben Zaken, Ravfogel and Goldberg, 2022) and LoRA (Hu et al., 2021) with a supervised contrastive
 //! loss (Khosla et al., 2020) on public sets of labelled requests, none of which the benchmark measures;
@@ -17,7 +17,7 @@ use sha2::{Digest as _, Sha256};
 pub const TUNING: &[u8] = include_bytes!("tuning.bin");
 /// Then the SHA-256 of the model's file; then tensors: length of the name (one byte), name, how many numbers (four
 /// bytes), and the numbers (16 bits each): by how much those of the file's tensor of that name are larger, or, where a
-/// matrix's name is followed by `.down` or `.up`, the two halves of the map beside it, output by output. All
+/// linear map's name is followed by `.down` or `.up`, the two halves of what is added to it, output by output. All
 /// little-endian.
 const MAGIC: &[u8; 4] = b"E5T1";
 
@@ -42,17 +42,33 @@ impl Tuning {
         self.hash
     }
 
-    /// What was learnt under this name.
-    pub fn numbers(&self, name: &str) -> Option<&[f32]> {
-        self.learnt.get(name).map(Vec::as_slice)
-    }
-
     /// Tunes the numbers of one tensor. False if it has another size than was tuned.
     #[must_use]
     pub fn apply(&self, name: &str, numbers: &mut [f32]) -> bool {
-        let Some(differences) = self.numbers(name) else { return true };
+        let Some(differences) = self.learnt.get(name) else { return true };
         numbers.iter_mut().zip(differences).for_each(|(number, difference)| *number += difference);
         numbers.len() == differences.len()
+    }
+
+    /// Adds to the weights of a linear map, one row of `inputs` an output, those of the map that was learnt beside it. False
+    /// if that one has other sizes.
+    #[must_use]
+    pub fn add_map(&self, name: &str, weights: &mut [f32], inputs: usize) -> bool {
+        let part = |part: &str| self.learnt.get(&format!("{name}.{part}")).map(Vec::as_slice);
+        let (down, up) = match (part("down"), part("up")) {
+            (Some(down), Some(up)) => (down, up),
+            (down, up) => return down.is_none() && up.is_none(),
+        };
+        let (outputs, rank) = (weights.len() / inputs, down.len() / inputs);
+        if rank == 0 || down.len() != rank * inputs || up.len() != rank * outputs {
+            return false;
+        }
+        for (weights, up) in weights.chunks_exact_mut(inputs).zip(up.chunks_exact(rank)) {
+            for (down, up) in down.chunks_exact(inputs).zip(up) {
+                weights.iter_mut().zip(down).for_each(|(weight, down)| *weight += up * down);
+            }
+        }
+        true
     }
 }
 
@@ -91,6 +107,27 @@ mod tests {
         assert!(tuning.apply("l.b", &mut numbers) && tuning.apply("other", &mut [0.0]));
         assert_eq!(numbers.map(f32::to_bits), [1.5_f32, 0.0].map(f32::to_bits));
         assert!(!tuning.apply("l.b", &mut [1.0]));
+    }
+
+    fn with_map(down: &[f32], up: &[f32]) -> Tuning {
+        let learnt = [("l.down".to_owned(), down.to_vec()), ("l.up".to_owned(), up.to_vec())];
+        Tuning { learnt: learnt.into(), hash: None }
+    }
+
+    #[test]
+    fn weights_become_larger_by_the_product_of_both_halves() {
+        let tuning = with_map(&[1.0, 2.0, 0.0, 0.0, -1.0, 3.0], &[1.0, 0.0, 0.5, 2.0]);
+        let mut weights = [10.0; 6];
+        assert!(tuning.add_map("l", &mut weights, 3) && tuning.add_map("other", &mut [], 3));
+        assert_eq!(weights.map(f32::to_bits), [11.0_f32, 12.0, 10.0, 10.5, 9.0, 16.0].map(f32::to_bits));
+    }
+
+    #[test]
+    fn a_map_of_another_size_is_refused() {
+        for (down, up) in [(0, 0), (4, 4), (3, 3), (3, 8)] {
+            let tuning = with_map(&vec![0.0; down], &vec![0.0; up]);
+            assert!(!tuning.add_map("l", &mut [0.0; 12], 3), "{down} {up}");
+        }
     }
 
     #[test]
