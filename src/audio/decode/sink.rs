@@ -55,7 +55,12 @@ impl<'a> Sink<'a> {
             let end = decoded.frames().min(start + SLICE_FRAMES);
             decoded.slice(start..end).copy_to_vec_interleaved(&mut self.interleaved);
             self.mono.clear();
-            self.mono.extend(self.interleaved.chunks_exact(channels).map(mixed));
+            match channels {
+                // Of a known number the compiler takes many frames at a time.
+                1 => self.mono.extend(self.interleaved.iter().map(|&sample| clean(sample))),
+                2 => self.mono.extend(self.interleaved.as_chunks::<2>().0.iter().map(|frame| mixed(frame))),
+                _ => self.mono.extend(self.interleaved.chunks_exact(channels).map(mixed)),
+            }
             resampler.push(&self.mono, &mut self.out)?;
         }
         self.resampler = Some(resampler);
@@ -102,8 +107,12 @@ impl<'a> Sink<'a> {
     }
 }
 
-/// The mean over channels. What is no number is silence: one of them would spoil the whole filter.
+/// The mean over channels.
 fn mixed(frame: &[f32]) -> f32 {
-    let mean = frame.iter().sum::<f32>() / frame.len() as f32;
-    if mean.is_finite() { mean.clamp(-1.0, 1.0) } else { 0.0 }
+    clean(frame.iter().sum::<f32>() / frame.len() as f32)
+}
+
+/// What is no number is silence: one of them would spoil the whole filter.
+fn clean(sample: f32) -> f32 {
+    if sample.is_finite() { sample.clamp(-1.0, 1.0) } else { 0.0 }
 }
