@@ -93,9 +93,14 @@ fn print(measured: &Measured) -> Result<(), out::NotWritten> {
     measured.profiles.iter().try_for_each(print_speed)?;
     let around = &measured.around;
     out::line(format_args!(
-        "everything around recognition: {:.1} s of processor time, {:.1} % of recognition's (a note: {:.1} ms decoding, \
-         {:.1} ms understanding)",
-        around.processor_s, around.share, around.decode_ms, around.understand_ms
+        "everything around recognition: {:.1} s of processor time, {:.1} % of recognition's, {:.1} % without finding \
+         speech\n(a note: {:.1} ms decoding, {:.1} ms finding speech, {:.1} ms understanding)",
+        around.processor_s,
+        around.share,
+        around.share_without_detection,
+        around.decode_ms,
+        around.detect_ms,
+        around.understand_ms
     ))?;
     out::line(format_args!("memory: at most {:.0} MiB", measured.memory_bytes_max as f64 / (1024.0 * 1024.0)))
 }

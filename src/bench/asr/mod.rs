@@ -12,7 +12,10 @@ mod customers;
 mod meter;
 mod tally;
 
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::BTreeMap,
+    time::{Duration, Instant},
+};
 
 use serde::Serialize;
 
@@ -26,6 +29,7 @@ use super::{BenchError, proc, rig::Rig};
 use crate::{
     app,
     asr::{Profile, pool::Pool},
+    audio::{decode, speech},
     config::Config,
     event::processed::Timings,
     note::{AudioSource, Channel, Tenant, VoiceNote},
@@ -81,14 +85,17 @@ pub struct OfProfile {
     pub rows: Vec<Row>,
 }
 
-/// Everything but recognition: producer, queue, fetching, decoding, understanding, publishing.
+/// Everything but the recogniser: producer, queue, fetching, decoding, finding speech, understanding, publishing.
 #[derive(Debug, Clone, Serialize)]
 pub struct Around {
     pub processor_s: f64,
     /// Percent of recognition's processor time, over all profiles.
     pub share: f64,
+    /// The same without finding speech, which other recognisers count as theirs.
+    pub share_without_detection: f64,
     /// Mean time that a note spends in these stages.
     pub decode_ms: f64,
+    pub detect_ms: f64,
     pub understand_ms: f64,
 }
 
@@ -117,7 +124,8 @@ pub async fn run(mut config: Config, plan: &Plan) -> Result<Measured, BenchError
     let patience = Duration::from_secs_f64(config.asr.time_limit_s_max) + PATIENCE_MORE;
     let rig = Rig::start(&config, app::stages_on(&config, pool)?).await?;
     let broker = rig.kind;
-    let measured = measure(&rig, plan, &meter, in_flight, patience).await;
+    let detection = tokio::task::block_in_place(|| detection(&config, &plan.clips))?;
+    let measured = measure(&rig, plan, &meter, detection, in_flight, patience).await;
     rig.stop().await;
     let (profiles, around) = measured?;
     let memory_bytes_max = proc::memory_bytes_max().map_err(BenchError::Proc)?;
@@ -148,6 +156,7 @@ async fn measure(
     rig: &Rig,
     plan: &Plan,
     meter: &Meter,
+    detection: Duration,
     in_flight: usize,
     patience: Duration,
 ) -> Result<(Vec<OfProfile>, Around), BenchError> {
@@ -162,7 +171,7 @@ async fn measure(
     let used = proc::processor_time().map_err(BenchError::Proc)?.saturating_sub(used_before);
     counter.close().await;
     let (answers, recognition) = (answers?, meter.take());
-    let around = around(&answers, used, &recognition);
+    let around = around(&answers, used, &recognition, detection);
     let profile = |(index, &profile)| {
         // Notes were sent clip by clip, each to one profile after the other.
         let own = plan.clips.iter().cycle().zip(answers.iter().skip(index).step_by(plan.profiles.len()));
@@ -196,17 +205,43 @@ fn of_profile(profile: Profile, notes: &[(&Clip, &Answered)], processor: Duratio
     OfProfile { profile, audio_s, elapsed_s, processor_s, real_time, real_time_per_core, rows }
 }
 
-fn around(answers: &[Answered], used: Duration, recognition: &BTreeMap<Profile, Duration>) -> Around {
+/// How long it takes to find speech in a recording, on average: it has no time of its own in a note's result. What cannot
+/// be decoded takes none.
+fn detection(config: &Config, clips: &[Clip]) -> Result<Duration, BenchError> {
+    let mut taken = Duration::ZERO;
+    for clip in clips {
+        let unreadable = |source| BenchError::Clip { path: clip.path.clone(), source };
+        let audio = std::fs::read(&clip.path).map_err(unreadable)?;
+        if let Ok(decoded) = decode::decode(&audio, &config.audio) {
+            let began = Instant::now();
+            std::hint::black_box(speech::detect(&decoded.pcm, &config.speech));
+            taken += began.elapsed();
+        }
+    }
+    Ok(taken / u32::try_from(clips.len().max(1)).unwrap_or(u32::MAX))
+}
+
+/// `detection`: what finding speech takes a note.
+fn around(
+    answers: &[Answered],
+    used: Duration,
+    recognition: &BTreeMap<Profile, Duration>,
+    detection: Duration,
+) -> Around {
     let recognition: Duration = recognition.values().sum();
     let processor_s = used.saturating_sub(recognition).as_secs_f64();
+    let share = |processor_s: f64| 100.0 * processor_s / recognition.as_secs_f64();
+    let detection_s = detection.as_secs_f64() * answers.len() as f64;
     let mean = |stage: fn(&Timings) -> Option<u64>| {
         let times: Vec<u64> = answers.iter().filter_map(|answer| stage(&answer.processed.timings_ms)).collect();
         times.iter().sum::<u64>() as f64 / times.len().max(1) as f64
     };
     Around {
         processor_s,
-        share: 100.0 * processor_s / recognition.as_secs_f64(),
+        share: share(processor_s),
+        share_without_detection: share((processor_s - detection_s).max(0.0)),
         decode_ms: mean(|timings| timings.decode),
+        detect_ms: 1000.0 * detection.as_secs_f64(),
         understand_ms: mean(|timings| timings.understand),
     }
 }
