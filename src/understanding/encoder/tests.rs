@@ -232,6 +232,16 @@ fn a_file_that_ends_early_is_refused_wherever_it_ends() {
 }
 
 #[test]
+fn weights_that_are_no_numbers_are_refused() {
+    /// Where the last block of the last layer's weights has its scale.
+    const LAST_SCALE: usize = 71_617_792 - 18;
+    let mut bytes = std::fs::read(path()).expect("the model");
+    bytes[LAST_SCALE..LAST_SCALE + 2].copy_from_slice(&half::f16::NAN.to_le_bytes());
+    let made = parse(bytes).and_then(|(_, weights)| Transformer::new(Arch::new(), &weights));
+    assert_eq!(made.err(), Some(Fault::Tensor("l11.fo".to_owned())));
+}
+
+#[test]
 fn a_lying_header_does_not_allocate() {
     let bytes = std::fs::read(path()).expect("the model");
     // Every number of the header at its largest: width, layers, …, number of pieces, length of their text.
