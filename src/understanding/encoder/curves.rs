@@ -122,7 +122,8 @@ fn highest_of(row: &[f32]) -> f32 {
 /// From here on all of a normal distribution lies below, to within 0.000 006.
 const FAR: f32 = 4.4;
 /// (Φ(x) - 1/2) / x as a polynomial of x², from the highest power down, for x up to [`FAR`]: fitted so that the largest
-/// error of x · Φ(x) is smallest, which is 0.000 05. What comes of it is rounded to eight bits.
+/// error of x · Φ(x) is smallest, which is 0.000 05. That is less than what rounding to 14 bits takes from rows whose
+/// largest number is 1 or more.
 const FACTORS: [f32; 9] = [
     3.572_621_5e-11,
     -3.756_624e-9,

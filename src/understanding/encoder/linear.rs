@@ -102,10 +102,8 @@ impl Linear {
         let mut lines = vec![Line([0; PANEL]); panels * lines_a_panel];
         let (mut scales, mut totals) = (vec![0.0; panels * PANEL], vec![0; panels * PANEL]);
         for (output, weights) in weights.chunks_exact(inputs).enumerate() {
-            let largest = weights.iter().fold(0.0, |largest: f32, weight| largest.max(weight.abs()));
-            // Of nothing, and of next to nothing, nothing is left.
-            let factor = Some(LARGEST / largest).filter(|factor| factor.is_finite()).unwrap_or(0.0);
-            scales[output] = largest / LARGEST;
+            let (factor, scale) = factor_and_scale(weights, LARGEST);
+            scales[output] = scale;
             let panel = &mut lines[output / PANEL * lines_a_panel..];
             for (line, weights) in panel.iter_mut().zip(weights.chunks(WORD)) {
                 let mut word = [0_i8; WORD];
@@ -159,6 +157,22 @@ impl Linear {
         let panels = self.lines.chunks_exact(lines_a_panel).zip(scales).zip(totals);
         panels.map(|((lines, scales), totals)| Panel { lines, scales, totals })
     }
+}
+
+/// What a row's numbers are multiplied by to be at most `largest` wide on either side, and what brings them back.
+#[expect(clippy::inline_always, reason = "only what is inlined is compiled for the processor that was found")]
+#[inline(always)]
+pub fn factor_and_scale(row: &[f32], largest: f32) -> (f32, f32) {
+    // Without their signs, numbers are in the order of their bits. The largest of whole numbers the compiler finds with
+    // whole registers; of others it may not change the order.
+    let mut found = 0;
+    for number in row {
+        found = found.max(number.abs().to_bits());
+    }
+    let found = f32::from_bits(found);
+    // Of nothing, and of next to nothing, nothing is left.
+    let factor = Some(largest / found).filter(|factor| factor.is_finite()).unwrap_or(0.0);
+    (factor, found / largest)
 }
 
 /// [`PANEL`] outputs of a map.

@@ -9,7 +9,7 @@ use std::arch::x86_64::{__m128i, __m256i, __m512i};
 
 use pulp::{NullaryFnOnce, bytemuck, x86::V3};
 
-use super::linear::{BLOCK, Linear, PANEL, Panel, WORD};
+use super::linear::{BLOCK, Linear, PANEL, Panel, WORD, factor_and_scale};
 use crate::exponential::SIZE;
 
 /// No multiplier takes more rows at a time.
@@ -87,7 +87,7 @@ impl NullaryFnOnce for IntoDigits<'_> {
             numbers.chunks(rows_a_group * inputs).zip(blocks.chunks_exact_mut(2 * rows_a_group * blocks_a_row));
         for (group, blocks) in groups {
             for (number, row) in group.chunks_exact(inputs).enumerate() {
-                let (factor, scale) = factor_and_scale(row);
+                let (factor, scale) = factor_and_scale(row, LARGEST);
                 scales.push(scale);
                 for (numbers, blocks) in row.chunks(BLOCK).zip(blocks.chunks_exact_mut(2 * rows_a_group)) {
                     let (upper, lower) = blocks.split_at_mut(rows_a_group);
@@ -119,7 +119,7 @@ impl NullaryFnOnce for IntoWide<'_> {
         let mut scales = Vec::with_capacity(rows);
         let rows = self.numbers.chunks_exact(self.inputs);
         for (row, words) in rows.zip(words.chunks_exact_mut(words_a_row)) {
-            let (factor, scale) = factor_and_scale(row);
+            let (factor, scale) = factor_and_scale(row, LARGEST);
             scales.push(scale);
             for (numbers, word) in row.chunks(WORD).zip(words) {
                 let mut four = [0_i16; WORD];
@@ -132,22 +132,6 @@ impl NullaryFnOnce for IntoWide<'_> {
         }
         Wide { words, words_a_row, scales }
     }
-}
-
-/// What a row's numbers are multiplied by to be rounded, and what brings them back.
-#[expect(clippy::inline_always, reason = "only what is inlined is compiled for the processor that was found")]
-#[inline(always)]
-fn factor_and_scale(row: &[f32]) -> (f32, f32) {
-    // Without their signs, numbers are in the order of their bits. The largest of whole numbers the compiler finds with
-    // whole registers; of others it may not change the order.
-    let mut largest = 0;
-    for number in row {
-        largest = largest.max(number.abs().to_bits());
-    }
-    let largest = f32::from_bits(largest);
-    // Of nothing, and of next to nothing, nothing is left.
-    let factor = Some(LARGEST / largest).filter(|factor| factor.is_finite()).unwrap_or(0.0);
-    (factor, largest / LARGEST)
 }
 
 /// Multiplies rows by one panel's weights.

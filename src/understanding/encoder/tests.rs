@@ -19,7 +19,8 @@ fn cosine(a: &[f32], b: &[f32]) -> f32 {
 }
 
 /// Computed from the same file by a program of its own, in another language, on whole matrices of 32-bit numbers, their
-/// rows rounded to 127 steps on either side: number of tokens, the first of them behind the prefix, the first and the last numbers of the embedding.
+/// rows rounded to 127 steps on either side: number of tokens, the first of them behind the prefix, the first and the last
+/// numbers of the embedding.
 type Reference = (&'static str, usize, [u32; 4], [f32; 8], [f32; 4]);
 
 const REFERENCE: [Reference; 5] = [

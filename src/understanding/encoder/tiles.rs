@@ -65,7 +65,8 @@ fn is_permitted() -> bool {
     false
 }
 
-/// This thread's tiles, set up for as long as this lives: 0 to 3 for sums, 4 and 5 for numbers, 6 and 7 for weights.
+/// This thread's tiles, set up for as long as this lives: 0 to 3 for sums, 4 and 5 for numbers, 6 and 7 for weights. No
+/// second one is made on a thread meanwhile.
 #[derive(Debug)]
 pub struct SetUp {
     /// Without them there would be no such instructions.
@@ -83,6 +84,7 @@ const WEIGHT_ROWS: usize = BLOCK / WORD;
 const LINE_BYTES: usize = size_of::<Line>();
 /// Blocks of 64 bytes that are fetched in a step: half of what a step of a panel has.
 const FETCHED_A_STEP: usize = WEIGHT_ROWS * LINE_BYTES / size_of::<Block>() / 2;
+const _: () = assert!(FETCHED_A_STEP == 16, "as many are named below");
 
 /// How large each tile is, as the processor wants to be told.
 #[repr(C, align(64))]
@@ -100,8 +102,8 @@ impl SetUp {
         sizes.row_bytes[..8].fill(ROW_BYTES as u16);
         sizes.rows[..6].fill(rows as u8);
         sizes.rows[6..8].fill(WEIGHT_ROWS as u8);
-        // SAFETY: there is the instruction, says `tiles`. It reads these 64 bytes, which are a valid
-        // description: palette 1 has eight tiles of at most 16 rows of 64 bytes.
+        // SAFETY: there is the instruction, says `tiles`. It reads these 64 bytes, which are a valid description: palette 1
+        // has eight tiles of at most 16 rows of 64 bytes.
         unsafe {
             asm!("ldtilecfg [{}]", in(reg) &raw const sizes, options(nostack, readonly, preserves_flags),
                 out("tmm0") _, out("tmm1") _, out("tmm2") _, out("tmm3") _,
@@ -133,9 +135,7 @@ impl Multiplier for SetUp {
         let digits = rows.of_group(group);
         let steps = digits.len() / (2 * self.rows);
         let lines = &panel.lines[..steps * WEIGHT_ROWS];
-        if steps == 0 || rows.rows_a_group() != self.rows {
-            return;
-        }
+        assert!(steps > 0 && rows.rows_a_group() == self.rows, "tiles are set up for other rows");
         let mut lower = [[0; PANEL]; ROWS_MAX];
         // Weights come from memory, which takes longer than their multiplication: while the first rows meet one panel, half
         // of the next is fetched, and while the second ones do, the other half. After that, what is named is there already.
@@ -182,8 +182,8 @@ impl Multiplier for SetUp {
                 "tdpbusd tmm2, tmm5, tmm6",
                 "tdpbusd tmm3, tmm5, tmm7",
                 "add {digits}, {group_bytes}",
-                "add {weights}, 2048",
-                "add {fetched}, 1024",
+                "add {weights}, {lines_bytes}",
+                "add {fetched}, {fetched_bytes}",
                 "dec {steps}",
                 "jnz 2b",
                 "tilestored [{sums} + {line}], tmm0",
@@ -195,6 +195,8 @@ impl Multiplier for SetUp {
                 fetched = inout(reg) fetched => _,
                 steps = inout(reg) steps => _,
                 group_bytes = in(reg) self.rows * ROW_BYTES,
+                lines_bytes = const WEIGHT_ROWS * LINE_BYTES,
+                fetched_bytes = const FETCHED_A_STEP * size_of::<Block>(),
                 row = in(reg) ROW_BYTES,
                 line = in(reg) LINE_BYTES,
                 sums = in(reg) sums.as_mut_ptr(),
