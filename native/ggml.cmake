@@ -1,18 +1,14 @@
-# ggml with two operators more, with our own products, softmax and GELU in front of its own, and with buffers in large
-# pages.
+# ggml with two operators more, and with our own products, softmax and GELU in front of its own.
 target_sources(ggml-cpu PRIVATE "${CMAKE_CURRENT_LIST_DIR}/kernels.cpp")
-target_sources(ggml-base PRIVATE "${CMAKE_CURRENT_LIST_DIR}/memory.cpp")
 
-function(sprachpost_stand_before target source names)
-    set_source_files_properties("src/${source}" TARGET_DIRECTORY ${target} PROPERTIES COMPILE_DEFINITIONS "${names}")
+function(sprachpost_stand_before source names)
+    set_source_files_properties("src/ggml-cpu/${source}" TARGET_DIRECTORY ggml-cpu PROPERTIES COMPILE_DEFINITIONS "${names}")
 endfunction()
-
-sprachpost_stand_before(ggml-base ggml-backend.cpp "ggml_aligned_malloc=sprachpost_aligned_malloc")
 
 if(GGML_LLAMAFILE)
     target_sources(ggml-cpu PRIVATE "${CMAKE_CURRENT_LIST_DIR}/front.cpp")
-    sprachpost_stand_before(ggml-cpu ggml-cpu/llamafile/sgemm.cpp "llamafile_sgemm=ggml_cpu_sgemm")
-    sprachpost_stand_before(ggml-cpu ggml-cpu/ops.cpp "ggml_compute_forward_soft_max=ggml_cpu_soft_max;ggml_compute_forward_unary=ggml_cpu_unary")
+    sprachpost_stand_before(llamafile/sgemm.cpp "llamafile_sgemm=ggml_cpu_sgemm")
+    sprachpost_stand_before(ops.cpp "ggml_compute_forward_soft_max=ggml_cpu_soft_max;ggml_compute_forward_unary=ggml_cpu_unary")
 endif()
 
 # The kernels are compiled for processors with all that they use, whatever the rest is compiled for; kernels.cpp asks the

@@ -316,27 +316,6 @@ mod tests {
         engine
     }
 
-    #[test]
-    #[cfg(target_os = "linux")]
-    fn weights_are_asked_for_in_large_pages() {
-        if !std::path::Path::new("/sys/kernel/mm/transparent_hugepage").exists() {
-            eprintln!("SKIPPED: this system has no large pages to ask for");
-            return;
-        }
-        let context = context(false);
-        // Whether there are any is up to the system; that they were asked for stands among a range's flags, as `hg`.
-        let (mut size_kb, mut large_kb) = (0, 0);
-        for line in std::fs::read_to_string("/proc/self/smaps").unwrap().lines() {
-            if let Some(size) = line.strip_prefix("Size:") {
-                size_kb = size.trim().trim_end_matches(" kB").parse().unwrap();
-            } else if line.starts_with("VmFlags:") && line.split_whitespace().any(|flag| flag == "hg") {
-                large_kb += size_kb;
-            }
-        }
-        drop(context);
-        assert!(large_kb > 64 << 10, "the model has 78 MiB, and in large pages are {large_kb} KiB");
-    }
-
     /// The largest difference of two rows where `expected` is at most `reach` below its highest.
     fn difference(row: &[f32], expected: &[f32], reach: f32) -> f32 {
         let highest = expected.iter().copied().fold(f32::MIN, f32::max);
